@@ -1,0 +1,44 @@
+# The targets a person types; CI types the same.
+SHELL := /bin/bash
+PYTHON ?= python3.11
+BIN := .venv/bin
+CONFIG ?= examples/quickstart
+
+.PHONY: run build test test-plain check bench clean lock
+
+run: build
+	$(BIN)/python examples/quickstart/run.py --config $(CONFIG)
+
+# The environment is remade when a lock file changes; the compiled code when a source or header does.
+.venv/ready: requirements/dev.txt
+	@echo "[1/2] making the environment in .venv (downloads happen here)"
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --require-hashes -r requirements/dev.txt
+	touch .venv/ready
+
+build: .venv/ready
+	@echo "[2/2] building the compiled code"
+	flock .venv/build.lock $(BIN)/python setup.py --quiet build_ext --inplace -j2
+	@test -x $(BIN)/headgate || $(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+
+test: build
+	$(BIN)/python -m pytest
+
+# The hot arithmetic once more as plain Python: what C integers could hide, this shows.
+test-plain: build
+	bash tests/plain.sh
+
+check: build
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: build
+	$(BIN)/python -m bench
+
+lock: .venv/ready
+	bash requirements/lock.sh
+
+clean:
+	rm -rf .venv build dist *.egg-info bench/out
+	find core plane -name '*.so' -delete -o -name '*.c' -delete

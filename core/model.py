@@ -1,0 +1,187 @@
+"""The config, as people write it: frozen Structs whose fields are the keys of ``headgate.yaml``.
+
+Durations, sizes and rates keep the text they were written in (`core.units` reads them), so that a digest, a diff and an
+error message show what the author wrote. Only keys that do something exist: an unknown key is an error.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+__all__ = [
+    "Config",
+    "Consumer",
+    "Key",
+    "Limits",
+    "Listen",
+    "Match",
+    "Model",
+    "Provider",
+    "Retries",
+    "Route",
+    "Static",
+    "Target",
+    "Timeouts",
+    "Upstream",
+]
+
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}$")]
+Word = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+Duration = Annotated[str, Meta(pattern=r"^[0-9]+(ms|s|m|h)$", examples=["250ms", "30s", "5m"])]
+Size = Annotated[str, Meta(pattern=r"^[0-9]+(B|KiB|MiB|GiB)$", examples=["10MiB"])]
+Rate = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,8}/(s|min|h|day)$", examples=["100/s", "5000/min"])]
+Address = Annotated[
+    str, Meta(pattern=r"^(\[[0-9a-fA-F:]+\]|[0-9A-Za-z.-]+):[0-9]{1,5}$", examples=["0.0.0.0:8080"])
+]
+Url = Annotated[
+    str, Meta(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$", examples=["https://api.openai.com/v1"])
+]
+Secret = Annotated[
+    str, Meta(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:/[^\0]+)$", examples=["env:OPENAI_API_KEY"])
+]
+Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+Path = Annotated[str, Meta(pattern=r"^/", max_length=1024, examples=["/orders/*", "/v1/items/{id}"])]
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"]
+
+
+class _Part(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A block of the config: unknown keys are refused."""
+
+
+class Listen(_Part):
+    """Where callers reach the gateway. Static: a change needs a restart."""
+
+    http: Address = "0.0.0.0:8080"  # noqa: S104 a gateway is there to be called from outside
+    workers: Annotated[int, Meta(ge=1, le=63)] = 2
+
+
+class Timeouts(_Part):
+    """How long each step towards an upstream may take; each runs on its own."""
+
+    connect: Duration = "5s"
+    first_token: Duration = "2m"
+    idle: Duration = "60s"
+    total: Duration = "10m"
+
+
+class Retries(_Part):
+    """When a call may be tried again on the next candidate.
+
+    max: further attempts after the first.
+    on: ``connect`` (nothing was sent) is always safe; ``reset`` also replays a POST whose reused connection died before
+    the first byte of an answer, at the risk that the upstream had acted on it.
+    """
+
+    max: Annotated[int, Meta(ge=0, le=10)] = 1
+    on: tuple[Literal["connect", "reset"], ...] = ("connect",)
+
+
+class Provider(_Part):
+    """A vendor of models: the dialect it speaks, where, and with whose credential."""
+
+    dialect: Word
+    base_url: Url
+    credential: Secret | None = None
+    ca: str | None = None
+    max_connections: Annotated[int, Meta(ge=1, le=65535)] = 1024
+
+
+class Target(_Part):
+    """One provider and the name it knows the model by."""
+
+    provider: Name
+    model: Annotated[str, Meta(min_length=1, max_length=256)]
+    weight: Annotated[int, Meta(ge=0, le=1_000_000)] = 1
+
+
+class Model(_Part):
+    """A name callers ask for, and the targets that can serve it."""
+
+    targets: Annotated[tuple[Target, ...], Meta(min_length=1)]
+    strategy: Word = "priority"
+    timeouts: Timeouts = Timeouts()
+    retries: Retries = Retries()
+    max_body: Size = "32MiB"
+
+
+class Key(_Part):
+    """An API key, known only by the SHA-256 of the whole key string (hex)."""
+
+    sha256: Digest
+
+
+class Limits(_Part):
+    """What one consumer may use: requests per time (`burst` defaults to the count), and requests at once."""
+
+    requests: Rate | None = None
+    burst: Annotated[int, Meta(ge=1, le=1_000_000_000)] | None = None
+    concurrent: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+
+
+class Consumer(_Part):
+    """Who calls. ``models: ["*"]`` allows every model."""
+
+    keys: tuple[Key, ...] = ()
+    models: tuple[str, ...] = ()
+    limits: Limits = Limits()
+
+
+class Upstream(_Part):
+    """A named group of endpoints that serve the same HTTP API."""
+
+    endpoints: Annotated[tuple[Url, ...], Meta(min_length=1)]
+    weights: tuple[Annotated[int, Meta(ge=0, le=1_000_000)], ...] = ()
+    balance: Word = "round_robin"
+    ca: str | None = None
+    max_connections: Annotated[int, Meta(ge=1, le=65535)] = 1024
+
+
+class Match(_Part):
+    """Which requests a route takes: path (with ``{name}`` segments and a final ``*``), host, methods."""
+
+    path: Path
+    host: Annotated[str, Meta(pattern=r"^[a-z0-9.-]+$", max_length=253)] | None = None
+    methods: tuple[Method, ...] = ()
+
+
+class Route(_Part):
+    """A plain HTTP API behind the gateway."""
+
+    match: Match
+    upstream: Name
+    auth: Literal["key", "none"] = "key"
+    timeouts: Timeouts = Timeouts()
+    retries: Retries = Retries()
+    max_body: Size = "10MiB"
+    raw_path: bool = False
+
+
+class Config(_Part):
+    """What a snapshot carries: everything that can change while requests flow."""
+
+    providers: dict[Name, Provider] = field(default_factory=dict)
+    models: dict[Name, Model] = field(default_factory=dict)
+    consumers: dict[Name, Consumer] = field(default_factory=dict)
+    upstreams: dict[Name, Upstream] = field(default_factory=dict)
+    routes: dict[Name, Route] = field(default_factory=dict)
+
+
+class Static(_Part):
+    """What is read once at start: listeners and the data directory."""
+
+    listen: Listen = Listen()
+    data: str = "./data"
+
+
+def schema() -> dict[str, object]:
+    """Return the JSON Schema (2020-12) of a whole ``headgate.yaml``, static keys included."""
+    keys = [
+        (item.name, item.type, field(default=item.default))
+        if item.default_factory is msgspec.NODEFAULT
+        else (item.name, item.type, field(default_factory=item.default_factory))
+        for kind in (Static, Config)
+        for item in msgspec.structs.fields(kind)
+    ]
+    whole = msgspec.defstruct("Headgate", keys, frozen=True, forbid_unknown_fields=True)
+    return msgspec.json.schema(whole)
