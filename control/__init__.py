@@ -1,0 +1,1 @@
+"""The control plane: produces snapshots, records what happened, shows it."""

@@ -1,0 +1,1 @@
+"""What both processes must agree on, and the hot arithmetic: pure, synchronous, no I/O."""

@@ -24,6 +24,7 @@ __all__ = [
     "Target",
     "Timeouts",
     "Upstream",
+    "schema",
 ]
 
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}$")]
@@ -31,15 +32,9 @@ Word = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 Duration = Annotated[str, Meta(pattern=r"^[0-9]+(ms|s|m|h)$", examples=["250ms", "30s", "5m"])]
 Size = Annotated[str, Meta(pattern=r"^[0-9]+(B|KiB|MiB|GiB)$", examples=["10MiB"])]
 Rate = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,8}/(s|min|h|day)$", examples=["100/s", "5000/min"])]
-Address = Annotated[
-    str, Meta(pattern=r"^(\[[0-9a-fA-F:]+\]|[0-9A-Za-z.-]+):[0-9]{1,5}$", examples=["0.0.0.0:8080"])
-]
-Url = Annotated[
-    str, Meta(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$", examples=["https://api.openai.com/v1"])
-]
-Secret = Annotated[
-    str, Meta(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:/[^\0]+)$", examples=["env:OPENAI_API_KEY"])
-]
+Address = Annotated[str, Meta(pattern=r"^(\[[0-9a-fA-F:]+\]|[0-9A-Za-z.-]+):[0-9]{1,5}$", examples=["0.0.0.0:8080"])]
+Url = Annotated[str, Meta(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$", examples=["https://api.openai.com/v1"])]
+Secret = Annotated[str, Meta(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:/[^\0]+)$", examples=["env:OPENAI_API_KEY"])]
 Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 Path = Annotated[str, Meta(pattern=r"^/", max_length=1024, examples=["/orders/*", "/v1/items/{id}"])]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"]
@@ -52,7 +47,7 @@ class _Part(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
 class Listen(_Part):
     """Where callers reach the gateway. Static: a change needs a restart."""
 
-    http: Address = "0.0.0.0:8080"  # noqa: S104 a gateway is there to be called from outside
+    http: Address = "0.0.0.0:8080"
     workers: Annotated[int, Meta(ge=1, le=63)] = 2
 
 
@@ -60,7 +55,7 @@ class Timeouts(_Part):
     """How long each step towards an upstream may take; each runs on its own."""
 
     connect: Duration = "5s"
-    first_token: Duration = "2m"
+    first_token: Duration = "2m"  # noqa: S105 a length of time, not a secret
     idle: Duration = "60s"
     total: Duration = "10m"
 

@@ -1,0 +1,1 @@
+"""The data plane: serves requests from one snapshot."""
