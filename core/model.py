@@ -44,14 +44,14 @@ class _Part(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
     """A block of the config: unknown keys are refused."""
 
 
-class Listen(_Part):
+class Listen(_Part, frozen=True):
     """Where callers reach the gateway. Static: a change needs a restart."""
 
     http: Address = "0.0.0.0:8080"
     workers: Annotated[int, Meta(ge=1, le=63)] = 2
 
 
-class Timeouts(_Part):
+class Timeouts(_Part, frozen=True):
     """How long each step towards an upstream may take; each runs on its own."""
 
     connect: Duration = "5s"
@@ -60,7 +60,7 @@ class Timeouts(_Part):
     total: Duration = "10m"
 
 
-class Retries(_Part):
+class Retries(_Part, frozen=True):
     """When a call may be tried again on the next candidate.
 
     max: further attempts after the first.
@@ -72,7 +72,7 @@ class Retries(_Part):
     on: tuple[Literal["connect", "reset"], ...] = ("connect",)
 
 
-class Provider(_Part):
+class Provider(_Part, frozen=True):
     """A vendor of models: the dialect it speaks, where, and with whose credential."""
 
     dialect: Word
@@ -82,7 +82,7 @@ class Provider(_Part):
     max_connections: Annotated[int, Meta(ge=1, le=65535)] = 1024
 
 
-class Target(_Part):
+class Target(_Part, frozen=True):
     """One provider and the name it knows the model by."""
 
     provider: Name
@@ -90,7 +90,7 @@ class Target(_Part):
     weight: Annotated[int, Meta(ge=0, le=1_000_000)] = 1
 
 
-class Model(_Part):
+class Model(_Part, frozen=True):
     """A name callers ask for, and the targets that can serve it."""
 
     targets: Annotated[tuple[Target, ...], Meta(min_length=1)]
@@ -100,13 +100,13 @@ class Model(_Part):
     max_body: Size = "32MiB"
 
 
-class Key(_Part):
+class Key(_Part, frozen=True):
     """An API key, known only by the SHA-256 of the whole key string (hex)."""
 
     sha256: Digest
 
 
-class Limits(_Part):
+class Limits(_Part, frozen=True):
     """What one consumer may use: requests per time (`burst` defaults to the count), and requests at once."""
 
     requests: Rate | None = None
@@ -114,7 +114,7 @@ class Limits(_Part):
     concurrent: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
 
 
-class Consumer(_Part):
+class Consumer(_Part, frozen=True):
     """Who calls. ``models: ["*"]`` allows every model."""
 
     keys: tuple[Key, ...] = ()
@@ -122,7 +122,7 @@ class Consumer(_Part):
     limits: Limits = Limits()
 
 
-class Upstream(_Part):
+class Upstream(_Part, frozen=True):
     """A named group of endpoints that serve the same HTTP API."""
 
     endpoints: Annotated[tuple[Url, ...], Meta(min_length=1)]
@@ -132,7 +132,7 @@ class Upstream(_Part):
     max_connections: Annotated[int, Meta(ge=1, le=65535)] = 1024
 
 
-class Match(_Part):
+class Match(_Part, frozen=True):
     """Which requests a route takes: path (with ``{name}`` segments and a final ``*``), host, methods."""
 
     path: Path
@@ -140,7 +140,7 @@ class Match(_Part):
     methods: tuple[Method, ...] = ()
 
 
-class Route(_Part):
+class Route(_Part, frozen=True):
     """A plain HTTP API behind the gateway."""
 
     match: Match
@@ -152,7 +152,7 @@ class Route(_Part):
     raw_path: bool = False
 
 
-class Config(_Part):
+class Config(_Part, frozen=True):
     """What a snapshot carries: everything that can change while requests flow."""
 
     providers: dict[Name, Provider] = field(default_factory=dict)
@@ -162,7 +162,7 @@ class Config(_Part):
     routes: dict[Name, Route] = field(default_factory=dict)
 
 
-class Static(_Part):
+class Static(_Part, frozen=True):
     """What is read once at start: listeners and the data directory."""
 
     listen: Listen = Listen()
