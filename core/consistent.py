@@ -1,0 +1,122 @@
+"""Whether a config hangs together: references, names used twice, counts that must agree.
+
+The checks read plain data (maps, lists, scalars) and pass over anything of the wrong shape, so that `control.load` can
+run them on a config that has other errors and report everything at once; `consistent` runs them on a whole `Config`.
+"""
+
+import difflib
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from core.model import Config
+
+__all__ = ["Path", "Problem", "consistent", "nearest", "problems_of", "walk"]
+
+Path = tuple[str | int, ...]
+ANY = "*"
+
+# section, where in an entry the name stands, and the section it must be in.
+REFERENCES: tuple[tuple[str, tuple[str, ...], str], ...] = (
+    ("models", ("targets", ANY, "provider"), "providers"),
+    ("consumers", ("models", ANY), "models"),
+    ("routes", ("upstream",), "upstreams"),
+)
+
+
+class Problem(Struct, frozen=True):
+    """Something wrong in the config.
+
+    path: where, e.g. ``("models", "smart", "targets", 0, "provider")``.
+    reason: one short sentence; quotes names, never a secret.
+    other: the path of the second place where two places clash, or ``()``.
+    """
+
+    path: Path
+    reason: str
+    other: Path = ()
+
+
+def consistent(config: Config) -> list[Problem]:
+    """Return every dangling reference, clash and wrong count in `config`; an empty list if there is none."""
+    return problems_of(msgspec.to_builtins(config))
+
+
+def problems_of(data: Any) -> list[Problem]:
+    """Return what `consistent` would, for a config that is still plain data and may be of wrong shape in places."""
+    return [*_dangling(data), *_key_clashes(data), *_route_clashes(data), *_wrong_counts(data)]
+
+
+def walk(data: Any, pattern: tuple[str, ...], path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """Yield each (path, value) that `pattern` leads to; ``*`` stands for every key of a map or item of a list."""
+    if not pattern:
+        yield path, data
+    elif isinstance(data, Mapping):
+        for key in data if pattern[0] == ANY else pattern[:1]:
+            if key in data:
+                yield from walk(data[key], pattern[1:], (*path, key))
+    elif isinstance(data, list | tuple) and pattern[0] == ANY:
+        for index, item in enumerate(data):
+            yield from walk(item, pattern[1:], (*path, index))
+
+
+def nearest(word: str, known: Collection[str]) -> str:
+    """Return ``"; did you mean 'x'?"`` for the known word that looks most like `word`, or ``""``."""
+    # The comparison costs microseconds for each known word: it is for words and keys, not for 10,000 names.
+    found = difflib.get_close_matches(word, known, 1) if len(known) <= 500 else []
+    return f"; did you mean {found[0]!r}?" if found else ""
+
+
+def _dangling(data: Any) -> Iterator[Problem]:
+    for section, pattern, wanted in REFERENCES:
+        names = next((value for _, value in walk(data, (wanted,)) if isinstance(value, Mapping)), {})
+        hints: dict[str, str] = {}
+        for path, name in walk(data, (section, ANY, *pattern)):
+            if not isinstance(name, str) or name in names or (name == ANY and section == "consumers"):
+                continue
+            if name not in hints:
+                hints[name] = nearest(name, names)
+            yield Problem(path, f"no {wanted[:-1]} is named {name!r}{hints[name]}")
+
+
+def _key_clashes(data: Any) -> Iterator[Problem]:
+    seen: dict[str, Path] = {}
+    for path, digest in walk(data, ("consumers", ANY, "keys", ANY, "sha256")):
+        if not isinstance(digest, str):
+            continue
+        first = seen.setdefault(digest, path)
+        if first != path:
+            yield Problem(path, f"the same key belongs to consumer {first[1]!r}", first)
+
+
+def _route_clashes(data: Any) -> Iterator[Problem]:
+    seen: dict[tuple[str, str], list[tuple[Path, frozenset[str]]]] = {}
+    for path, match in walk(data, ("routes", ANY, "match")):
+        if not isinstance(match, Mapping) or not isinstance(match.get("path"), str):
+            continue
+        methods = match.get("methods", ())
+        if not isinstance(methods, list | tuple) or not all(isinstance(method, str) for method in methods):
+            continue
+        shape = "/".join("{}" if part[:1] == "{" and part[-1:] == "}" else part for part in match["path"].split("/"))
+        others = seen.setdefault((str(match.get("host")), shape), [])
+        taken = frozenset(methods)
+        for first, theirs in others:
+            # A route for all methods beside one for GET is no clash: the one that names the method is the narrower.
+            if taken & theirs or (not taken and not theirs):
+                yield Problem(path, f"matches the same requests as route {first[1]!r}", first)
+                break
+        others.append((path, taken))
+
+
+def _wrong_counts(data: Any) -> Iterator[Problem]:
+    for path, upstream in walk(data, ("upstreams", ANY)):
+        if not isinstance(upstream, Mapping):
+            continue
+        weights, endpoints = upstream.get("weights"), upstream.get("endpoints")
+        if not isinstance(weights, list | tuple) or not isinstance(endpoints, list | tuple) or not weights:
+            continue
+        if len(weights) != len(endpoints):
+            reason = f"{len(weights)} weights for {len(endpoints)} endpoints: give one for each, in the same order"
+            yield Problem((*path, "weights"), reason)
