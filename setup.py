@@ -49,7 +49,12 @@ if __name__ == "__main__":
     setup(
         ext_modules=cythonize(
             [extension(header) for header in headers],
-            compiler_directives={"language_level": 3, "binding": False, "embedsignature": False, "annotation_typing": False},
+            compiler_directives={
+                "language_level": 3,
+                "binding": False,
+                "embedsignature": False,
+                "annotation_typing": False,
+            },
             show_all_warnings=False,
         )
     )
