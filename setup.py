@@ -54,6 +54,7 @@ if __name__ == "__main__":
                 "binding": False,
                 "embedsignature": False,
                 "annotation_typing": False,
+                "nonecheck": True,
             },
             show_all_warnings=False,
         )
