@@ -1,0 +1,129 @@
+"""What the caller gets: the status, the header lines and the body, of an answer or of an error in its dialect."""
+
+from __future__ import annotations
+
+from math import ceil
+
+from core.errors import GatewayError
+from plane.exchange import Exchange
+from plane.http1.framing import HOP_BY_HOP
+
+__all__ = ["accept", "accept_stream", "duration_text", "refuse", "send"]
+
+RELAYED = dict.fromkeys(
+    [
+        *(b"retry-after", b"retry-after-ms", b"openai-processing-ms", b"openai-version"),
+        *(b"Retry-After", b"Retry-After-Ms", b"Openai-Processing-Ms", b"Openai-Version"),
+    ],
+    True,
+)
+"""Fields of a model provider that a caller gets to see; its limits, cookies and organisation stay here."""
+
+NOT_RELAYED = HOP_BY_HOP | {b"date", b"x-request-id"}
+"""Fields of a plain HTTP API that stay here: framing and connection are ours, as are date and request id."""
+
+STREAM_FIELDS = b"cache-control: no-cache, no-transform\r\nx-accel-buffering: no\r\n"
+
+SECOND = 1_000_000_000
+
+
+def accept(exchange: Exchange) -> None:
+    """Take the upstream's answer, held whole, for ours."""
+    exchange.status = exchange.answer_status
+    exchange.reply = exchange.take_answer()
+    exchange.fields = fields_of(exchange)
+    if exchange.status >= 400 and exchange.route.needs_model:
+        exchange.error = "upstream_error"
+        exchange.fields += b"x-headgate-error: upstream_error\r\n"
+
+
+def accept_stream(exchange: Exchange, is_event_stream: bool) -> None:
+    """Take the head of the upstream's answer for ours; the body follows."""
+    exchange.status = exchange.answer_status
+    exchange.fields = fields_of(exchange)
+    if is_event_stream:
+        exchange.fields += STREAM_FIELDS
+
+
+def fields_of(exchange: Exchange) -> bytes:
+    """Return the header lines of a relayed answer."""
+    lines = own_fields(exchange)
+    if exchange.answer_type:
+        lines += (b"content-type: ", exchange.answer_type, b"\r\n")
+    if exchange.route.needs_model:
+        lines.append(exchange.target.field)
+        for field in exchange.answer_headers:
+            if field[0] in RELAYED:
+                lines += (field[0], b": ", field[1], b"\r\n")
+    else:
+        for field in exchange.answer_headers:
+            if field[0].lower() not in NOT_RELAYED:
+                lines += (field[0], b": ", field[1], b"\r\n")
+    return b"".join(lines)
+
+
+def own_fields(exchange: Exchange) -> list[bytes]:
+    """Return the lines that every answer has: request id, snapshot, and the state of the consumer's limit."""
+    lines = [b"x-request-id: ", exchange.request_id, b"\r\n"]
+    if exchange.runtime is not None:
+        lines.append(exchange.runtime.mark)
+    if exchange.limit >= 0:
+        lines.append(
+            b"x-ratelimit-limit-requests: %d\r\n"
+            b"x-ratelimit-remaining-requests: %d\r\n"
+            b"x-ratelimit-reset-requests: %b\r\n"
+            % (exchange.limit, exchange.remaining, duration_text(exchange.reset_ns))
+        )
+    return lines
+
+
+def duration_text(span: int) -> bytes:
+    """Return nanoseconds as OpenAI writes durations: ``12ms``, ``1.5s``, ``6m0s``."""
+    milliseconds = (span + 999_999) // 1_000_000
+    if milliseconds < 1000:
+        return b"%dms" % milliseconds
+    if milliseconds < 60_000:
+        return b"%gs" % (milliseconds / 1000)
+    seconds = (milliseconds + 999) // 1000
+    if seconds < 3600:
+        return b"%dm%ds" % (seconds // 60, seconds % 60)
+    return b"%dh%dm%ds" % (seconds // 3600, seconds // 60 % 60, seconds % 60)
+
+
+def refuse(exchange: Exchange, error: GatewayError) -> None:
+    """Take `error` for the answer; after a status has been sent, for the end of its stream."""
+    exchange.error = error.code
+    dialect = exchange.route.dialect if exchange.route is not None else None
+    if dialect is None:
+        dialect = exchange.runtime.fallback_dialect
+    if exchange.committed:
+        if exchange.scan is not None and error.status != 499:
+            exchange.tail = dialect.error_event(error)
+        return
+    exchange.status = error.status
+    retryable = error.retry_after >= 0 or error.status in (408, 502, 503, 504)
+    lines = own_fields(exchange)
+    lines.append(b"content-type: application/json\r\nx-headgate-error: %b\r\n" % error.code.encode())
+    lines.append(b"x-should-retry: true\r\n" if retryable else b"x-should-retry: false\r\n")
+    if error.retry_after >= 0:
+        lines.append(
+            b"retry-after: %d\r\nretry-after-ms: %d\r\n"
+            % (max(1, ceil(error.retry_after)), ceil(error.retry_after * 1000))
+        )
+    if error.allow:
+        lines.append(b"allow: %b\r\n" % error.allow.encode())
+    exchange.fields = b"".join(lines)
+    exchange.reply = dialect.error(error)
+
+
+def send(exchange: Exchange) -> None:
+    """Send the answer, or what is left of it: after this the exchange is finished for the caller."""
+    downstream = exchange.downstream
+    if exchange.status == 499 or exchange.error == "caller_gone":
+        return
+    if not exchange.committed:
+        downstream.answer(exchange.status, exchange.fields, exchange.reply)
+    elif exchange.error and exchange.scan is None:
+        downstream.abort()
+    else:
+        downstream.finish(exchange.tail)

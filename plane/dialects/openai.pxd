@@ -1,0 +1,23 @@
+cimport cython
+
+from plane.exchange cimport Exchange
+from plane.runtime cimport Route, Target
+from plane.usage cimport Usage
+
+
+cdef class OpenAI:
+    cdef object asked
+    cdef object answered
+    cdef object counted
+
+    @cython.locals(body=bytes)
+    cpdef read(self, Exchange exchange)
+    @cython.locals(body=bytes, spans=list, options=tuple, name=tuple)
+    cpdef bytes write(self, Exchange exchange, Target target)
+    cpdef scan(self, Exchange exchange)
+    cpdef Usage usage(self, Exchange exchange)
+    cpdef bytes error(self, object error)
+    cpdef bytes error_event(self, object error)
+
+
+cdef long long bounded(object count)

@@ -1,0 +1,207 @@
+"""OpenAI's dialect: chat completions, completions and embeddings, passed through byte by byte.
+
+Of a request only `model`, `stream` and `stream_options` are read; the name of the model is replaced where it stands
+and, for a stream, the usage is asked for and taken out of the answer again. Everything else goes through as it came.
+Wire
+format: the public API reference of OpenAI and the types of its Python SDK.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from core.errors import GatewayError
+from core.splice import insert_member, replace, scan
+from core.sse import EventScan
+from plane.exchange import Exchange
+from plane.runtime import Target
+from plane.usage import Usage
+
+__all__ = ["OpenAI", "Operation", "Options", "build"]
+
+MAX_EVENT = 16 * 1024 * 1024
+"""Bytes of one event; a longer one ends the stream with an error."""
+
+ROUTED = (b"model", b"stream", b"stream_options")
+INCLUDE_USAGE = b'"stream_options":{"include_usage":true}'
+
+TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
+
+
+class Options(Struct, frozen=True, forbid_unknown_fields=True):
+    """OpenAI's dialect has no options."""
+
+
+class Operation(Struct, frozen=True):
+    """One thing a model can be asked to do: its path below the base URL, and whether it can answer as a stream."""
+
+    name: str
+    path: str
+    streams: bool
+
+
+class Asked(Struct, gc=False):
+    """What is read of a request."""
+
+    model: str
+    stream: bool | None = None
+
+
+class InputDetails(Struct, gc=False):
+    """Parts of the input count."""
+
+    cached_tokens: int | None = None
+
+
+class OutputDetails(Struct, gc=False):
+    """Parts of the output count."""
+
+    reasoning_tokens: int | None = None
+
+
+class Counted(Struct):
+    """The `usage` object of an answer."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: InputDetails | None = None
+    completion_tokens_details: OutputDetails | None = None
+
+
+class Answered(Struct):
+    """What is read of an answer."""
+
+    usage: Counted | None = None
+
+
+class OpenAI:
+    """The dialect, as a set of pure functions over exchanges."""
+
+    name = "openai"
+    operations = (
+        Operation("chat.completions", "/chat/completions", True),
+        Operation("completions", "/completions", True),
+        Operation("embeddings", "/embeddings", False),
+    )
+
+    def __init__(self) -> None:
+        self.asked = msgspec.json.Decoder(Asked)
+        self.answered = msgspec.json.Decoder(Answered)
+        self.counted = msgspec.json.Decoder(Counted)
+
+    def credential_line(self, secret: str) -> bytes:
+        """Return the header line that carries a provider's credential."""
+        return b"authorization: Bearer %b\r\n" % secret.encode()
+
+    def read(self, exchange: Exchange) -> None:
+        """Read what the request asks for; GatewayError 400 where its body is not a request."""
+        body = exchange.body
+        exchange.edits = scan(body, ROUTED)
+        try:
+            asked = self.asked.decode(body)
+        except msgspec.ValidationError as error:
+            raise GatewayError(400, "invalid_request", "caller", f"The request body is not valid: {error}.") from None
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            raise GatewayError(400, "invalid_json", "caller", "The request body is not valid JSON.") from None
+        exchange.model_name = asked.model
+        exchange.stream = exchange.route.operation.streams and asked.stream is True
+
+    def write(self, exchange: Exchange, target: Target) -> bytes:
+        """Return the body for `target`: the caller's bytes with its model's name and, in a stream, usage asked for."""
+        body = exchange.body
+        spans = exchange.edits
+        options = spans[2]
+        name = spans[0]
+        if not exchange.stream:
+            return replace(body, name, target.model_json)
+        switch = None
+        if options[0] >= 0:
+            switch = with_usage(body[options[0] : options[1]])
+            exchange.strip_usage = switch is not None
+        else:
+            exchange.strip_usage = True
+        edits = [(name, target.model_json)]
+        if switch is not None:
+            edits.append((options, switch))
+        for span, text in sorted(edits, reverse=True):  # The later span first, so that the other's offsets hold.
+            body = replace(body, span, text)
+        return body if options[0] >= 0 else insert_member(body, INCLUDE_USAGE)
+
+    def scan(self, exchange: Exchange) -> EventScan:
+        """Return what reads the events of the answer."""
+        events = EventScan(MAX_EVENT)
+        events.strip_usage = exchange.strip_usage
+        return events
+
+    def usage(self, exchange: Exchange) -> Usage | None:
+        """Return what the upstream says the call used; None where it does not say."""
+        counted: Counted | None = None
+        try:
+            if exchange.scan is not None:
+                if exchange.scan.usage:
+                    counted = self.counted.decode(exchange.scan.usage)
+            elif exchange.reply and exchange.answer_status < 300:
+                counted = self.answered.decode(exchange.reply).usage
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            return None
+        if counted is None:
+            return None
+        cached = counted.prompt_tokens_details
+        reasoning = counted.completion_tokens_details
+        return Usage(
+            bounded(counted.prompt_tokens),
+            bounded(counted.completion_tokens),
+            bounded(cached.cached_tokens) if cached is not None else 0,
+            bounded(reasoning.reasoning_tokens) if reasoning is not None else 0,
+        )
+
+    def error(self, error: GatewayError) -> bytes:
+        """Return the body of an error answer."""
+        kind = TYPES.get(error.status)
+        if kind is None:
+            kind = "invalid_request_error" if error.status < 500 else "server_error"
+        message = f"{error.message} {error.hint}" if error.hint else error.message
+        return msgspec.json.encode(
+            {"error": {"message": message, "type": kind, "param": error.param, "code": error.code}}
+        )
+
+    def error_event(self, error: GatewayError) -> bytes:
+        """Return the event that ends a stream which broke off; no ``[DONE]`` follows."""
+        return b"data: %b\n\n" % self.error(error)
+
+
+def with_usage(options: bytes) -> bytes | None:
+    """Return `stream_options` with the usage asked for, or None where it is asked for already."""
+    try:
+        given = json.loads(options)
+    except ValueError:
+        raise GatewayError(400, "invalid_json", "caller", "stream_options is not valid JSON.") from None
+    if given is None:
+        given = {}
+    if not isinstance(given, dict):
+        raise GatewayError(
+            400, "invalid_request", "caller", "stream_options must be an object.", param="stream_options"
+        )
+    if given.get("include_usage") is True:
+        return None
+    return json.dumps({**given, "include_usage": True}, separators=(",", ":")).encode()
+
+
+def bounded(count: int | None) -> int:
+    """Return a token count that can be added up: what is absent, negative or absurd counts as nothing."""
+    return count if count is not None and 0 <= count < 1 << 40 else 0
+
+
+def build(_: Options) -> Any:
+    """Return the dialect."""
+    return OpenAI()

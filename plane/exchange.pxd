@@ -1,0 +1,107 @@
+cimport cython
+
+from plane.timers cimport Timed
+
+
+cdef class Downstream(Timed):
+    cdef public bint full
+
+    cpdef want_body(self, Exchange exchange, long long limit)
+    cpdef answer(self, int status, bytes fields, bytes body)
+    cpdef start(self, int status, bytes fields, long long length)
+    cpdef write(self, bytes data)
+    cpdef finish(self, bytes data)
+    cpdef abort(self)
+    cpdef ended(self, Exchange exchange)
+
+
+@cython.final
+cdef class Exchange(Timed):
+    # how it runs
+    cdef object coroutine
+    cdef bint running
+    cdef bint awake
+    cdef public Exception fault
+
+    # door
+    cdef public Downstream downstream
+    cdef public object runtime
+    cdef public long long started
+    cdef public bytes method
+    cdef public bytes url
+    cdef public bytes path
+    cdef public bytes query
+    cdef public bytes host
+    cdef public bytes peer
+    cdef public bytes credential
+    cdef public list headers
+    cdef public bytes request_id
+    cdef public long long content_length
+    cdef public bint expects_continue
+    cdef public bint keep_alive
+    cdef public list body_parts
+    cdef public long long body_size
+    cdef public long long body_limit
+    cdef public bint body_complete
+
+    # match
+    cdef public object route
+
+    # identify
+    cdef public object consumer
+
+    # admit
+    cdef public object holding
+    cdef public long long limit
+    cdef public long long remaining
+    cdef public long long reset_ns
+
+    # decode
+    cdef public bytes body
+    cdef public str model_name
+    cdef public object model
+    cdef public object edits
+    cdef public bint stream
+    cdef public bint strip_usage
+
+    # choose
+    cdef public list candidates
+    cdef public object timeouts
+    cdef public object retries
+    cdef public bint relay_at_once
+
+    # call
+    cdef public int attempts
+    cdef public object target
+    cdef public object answering
+    cdef public object upstream
+    cdef public int answer_status
+    cdef public bytes answer_type
+    cdef public list answer_headers
+    cdef public long long answer_length
+    cdef public list answer_parts
+    cdef public long long answer_held
+    cdef public bint answer_streams
+    cdef public bint answer_head
+    cdef public bint answer_ended
+    cdef public long long first_byte
+
+    # relay
+    cdef public bint committed
+    cdef public bytes tail
+    cdef public object scan
+
+    # settle
+    cdef public object usage
+
+    # the answer, by answer.py
+    cdef public int status
+    cdef public str error
+    cdef public bytes fields
+    cdef public bytes reply
+
+    cpdef begin(self, object coroutine)
+    cpdef resume(self)
+    cpdef interrupt(self, Exception fault)
+    cpdef bytes take_answer(self)
+    cdef step(self)

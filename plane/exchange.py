@@ -1,0 +1,203 @@
+"""One request and its answer with all state between, and what runs it.
+
+`serve` is driven by hand: it suspends only in ``await exchange``, and whoever makes progress (the door, an upstream
+connection, a deadline) calls `resume`, which runs it on, in the same stack. That costs neither a task nor a future
+nor a pass of the loop for each wait. A wake-up carries no meaning, so every wait stands in a loop that looks at its
+condition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Generator
+from typing import Any
+
+from plane.timers import Timed
+
+__all__ = ["Downstream", "Exchange"]
+
+
+class Downstream(Timed):
+    """A door's end of one connection (HTTP/1.1) or stream (HTTP/2): what the pipeline knows of the caller.
+
+    full: the caller reads slowly; wait before the next `write`. `Exchange.resume` is called when that ends.
+    When the caller leaves, the door interrupts the exchange.
+
+    fields: header lines, each ``name: value`` and CRLF; framing (length, connection) is the door's own.
+    """
+
+    full: bool
+
+    def want_body(self, exchange: Exchange, limit: int) -> None:
+        """Let the body in, up to `limit` bytes; more interrupts the exchange with 413."""
+        raise NotImplementedError
+
+    def answer(self, status: int, fields: bytes, body: bytes) -> None:
+        """Send a whole answer; the exchange is finished for the caller."""
+        raise NotImplementedError
+
+    def start(self, status: int, fields: bytes, length: int) -> None:
+        """Begin an answer of `length` bytes; -1: not known before its end."""
+        raise NotImplementedError
+
+    def write(self, data: bytes) -> None:
+        """Send a part of the body."""
+        raise NotImplementedError
+
+    def finish(self, data: bytes) -> None:
+        """Send the last part, which may be empty, and the end of the body."""
+        raise NotImplementedError
+
+    def abort(self) -> None:
+        """End the answer so that the caller sees that it is cut short."""
+        raise NotImplementedError
+
+    def ended(self, exchange: Exchange) -> None:
+        """Take note that `exchange` has run to its end; called once for each."""
+        raise NotImplementedError
+
+
+class Exchange(Timed):
+    """The fields stand in groups, one for each phase of design section 3.2; only that phase writes its group.
+
+    door: `path` and `query` are raw bytes of the request target; `started` is monotonic nanoseconds; `credential` is
+    what the caller sent as key, b"" if nothing; `content_length` -1 if unknown.
+    admit: `holding` is the concurrency limit to release, if any; `limit` is -1 where no rate applies.
+    decode: `spans` are the byte spans of the routed members of the body.
+    call: `target` is the candidate tried last, `answering` the one whose answer is being relayed. `answer_parts`
+    holds `answer_held` bytes not yet relayed. `answer_head` says that the answer's head is complete, `answer_streams`
+    that it is relayed as it comes.
+    relay: `committed` says that a status has been sent; `tail` holds the terminal bytes back until the call is
+    recorded.
+    settle: `usage` is None where none is known.
+    answer: what the caller gets: `status`, header lines `fields`, body `reply`; `error` is a code, "" for success.
+    """
+
+    coroutine: Coroutine[Any, Any, None] | None
+    running: bool
+    awake: bool
+    fault: Exception | None
+
+    runtime: Any
+    started: int
+    method: bytes
+    path: bytes
+    query: bytes
+    peer: bytes
+    expects_continue: bool
+    keep_alive: bool
+    body_size: int
+    body_complete: bool
+
+    route: Any
+    consumer: Any
+
+    holding: Any
+    remaining: int
+    reset_ns: int
+
+    body: bytes
+    model_name: str
+    model: Any
+    edits: Any
+    stream: bool
+    strip_usage: bool
+
+    candidates: list[Any]
+    timeouts: Any
+    retries: Any
+    relay_at_once: bool
+
+    attempts: int
+    target: Any
+    answering: Any
+    upstream: Any
+    answer_status: int
+    answer_headers: list[tuple[bytes, bytes]]
+    answer_length: int
+    answer_parts: list[bytes]
+    answer_held: int
+    answer_streams: bool
+    answer_head: bool
+    answer_ended: bool
+    first_byte: int
+
+    committed: bool
+    scan: Any
+    usage: Any
+    status: int
+
+    def __init__(self, downstream: Downstream) -> None:
+        self.downstream = downstream
+        self.body_limit = -1
+        self.content_length = -1
+        self.limit = -1
+        self.url = b""
+        self.host = b""
+        self.credential = b""
+        self.request_id = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.body_parts: list[bytes] = []
+        self.error = ""
+        self.tail = b""
+        self.fields = b""
+        self.reply = b""
+        self.answer_type = b""
+
+    def begin(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run `coroutine` to its first wait, or to its end."""
+        self.coroutine = coroutine
+        self.step()
+
+    def resume(self) -> None:
+        """Run on: something that may have been waited for has happened."""
+        self.awake = True
+        if not self.running and self.coroutine is not None:
+            self.step()
+
+    def interrupt(self, fault: Exception) -> None:
+        """Raise `fault` where the exchange waits, or where it next would."""
+        if self.fault is None:
+            self.fault = fault
+        self.resume()
+
+    def expire(self, now: int) -> None:
+        """Run on when the deadline of a wait has passed; the waiting code compares `due` with 0."""
+        self.resume()
+
+    def step(self) -> None:
+        """Run to the next wait, or to the end."""
+        self.running = True
+        try:
+            self.coroutine.send(None)  # type: ignore[union-attr]  # looked at by both callers.
+        except StopIteration:
+            self.coroutine = None
+            self.downstream.ended(self)
+        finally:
+            self.running = False
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return self  # type: ignore[return-value]  # an iterator is enough for `await`; the stubs ask for more.
+
+    def __iter__(self) -> Exchange:
+        return self
+
+    def __next__(self) -> None:
+        if self.fault is not None:
+            fault = self.fault
+            self.fault = None
+            raise fault
+        if self.awake:
+            self.awake = False
+            raise StopIteration
+
+    def take_answer(self) -> bytes:
+        """Return what has come of the answer's body since the last call, and let the upstream send on."""
+        parts = self.answer_parts
+        if not parts:
+            return b""
+        data: bytes = parts[0] if len(parts) == 1 else b"".join(parts)
+        self.answer_parts = []
+        self.answer_held = 0
+        if self.upstream is not None:
+            self.upstream.unpause()
+        return data

@@ -1,0 +1,74 @@
+cimport cython
+
+from plane.exchange cimport Exchange
+from plane.timers cimport Timed, Timers
+
+
+@cython.final
+cdef class Pool:
+    cdef public object origin
+    cdef object loop
+    cdef Timers timers
+    cdef object dial
+    cdef public object ssl_context
+    cdef public list idle
+    cdef public object waiters
+    cdef public int limit
+    cdef public int size
+    cdef public int dialling
+    cdef public long long max_idle_time
+    cdef public long long max_age
+    cdef set dials
+
+    @cython.locals(connection=UpstreamConnection)
+    cpdef UpstreamConnection take(self)
+    cpdef release(self, UpstreamConnection connection)
+    cpdef discard(self, UpstreamConnection connection)
+    cdef dial_if_wanted(self)
+
+
+cdef class UpstreamConnection(Timed):
+    cdef public Pool pool
+    cdef object transport
+    cdef object parser
+    cdef Exchange exchange
+    cdef public bint reused
+    cdef public long long born
+
+    # the call under way
+    cdef long long first_token
+    cdef long long idle_time
+    cdef long long total_due
+    cdef bint replayable
+    cdef bint is_head
+    cdef bint any_byte
+    cdef bint complete
+    cdef bint until_close
+    cdef bint informational
+    cdef int informationals
+    cdef int fields
+    cdef long long head_bytes
+    cdef int lengths
+    cdef bytes transfer_encoding
+    cdef bint paused
+    cdef bint draining
+    cdef bint reusable
+    cdef bint lost
+    cdef bint closing
+    cdef long long keep_alive_time
+
+    # what the parser calls
+    cpdef on_message_begin(self)
+    cpdef on_header(self, bytes name, bytes value)
+    cpdef on_headers_complete(self)
+    cpdef on_body(self, bytes body)
+    cpdef on_message_complete(self)
+
+    cpdef call(self, Exchange exchange, bytes head, bytes body, object timeouts, bint replayable)
+    cpdef bint is_usable(self)
+    cpdef unpause(self)
+    cpdef detach(self, bint drain)
+    cpdef close(self)
+    cdef done(self)
+    cdef fail(self, int status, str code, str message, bint retry)
+    cdef long long until(self, long long now, long long span)

@@ -1,0 +1,533 @@
+"""The client towards upstreams: HTTP/1.1 connections kept in one pool for each origin.
+
+The framing and retry rules are those of RFC 9112 read strictly: one answer per request in flight, no pipelining,
+anything ambiguous ends the connection. A connection goes back to its pool only if the answer ended exactly where its
+framing says and the whole request was written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any, NamedTuple
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from core.errors import GatewayError
+from plane.exchange import Exchange
+from plane.http1.framing import (
+    CONNECTION,
+    CONTENT_LENGTH,
+    CONTENT_TYPE,
+    HOP,
+    MAX_ANSWER_FIELDS,
+    MAX_ANSWER_HEAD,
+    TRANSFER_ENCODING,
+    kind_of,
+)
+from plane.timers import Timed, Timers
+
+__all__ = ["Origin", "Pool", "TimeoutsNs", "UpstreamConnection"]
+
+SECOND = 1_000_000_000
+MAX_HELD = 1024 * 1024
+"""Bytes of an answer held before it is relayed as a stream instead."""
+SMALL = 64 * 1024
+"""Bytes of an answer that is held whole on a route that otherwise relays at once."""
+HIGH_WATER = 256 * 1024
+"""Bytes of a stream held for a slow caller before the upstream is made to wait; it reads on when they are taken."""
+MAX_INFORMATIONAL = 8
+"""1xx answers before the final one."""
+DRAIN_TIME = SECOND
+"""How long an answer whose content has been relayed may take to end, so that its connection can be kept."""
+
+
+class Origin(NamedTuple):
+    """Where connections lead, and what makes two of them interchangeable.
+
+    ca: path of a CA bundle, "" for the system's.
+    limit: connections at most.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    ca: str
+    limit: int
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.host}:{self.port}"
+
+
+class TimeoutsNs(NamedTuple):
+    """The `Timeouts` of a route or model, in nanoseconds."""
+
+    connect: int
+    first_token: int
+    idle: int
+    total: int
+
+
+class Waiter:
+    """An exchange's place in the queue for a connection."""
+
+    __slots__ = ("connection", "error", "exchange")
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+        self.connection: UpstreamConnection | None = None
+        self.error: GatewayError | None = None
+
+
+class Pool:
+    """The connections to one origin: idle ones last-in first-out, waiting exchanges first-in first-out.
+
+    idle, waiters, dials, dialling and size are the state that changes; `size` counts dialling, busy and idle
+    connections.
+    dial: opens a connection within so many nanoseconds and gives it to `dialled`, or says `dial_failed`.
+    max_idle_time: nanoseconds until an idle connection is closed; below what servers usually allow.
+    max_age: nanoseconds until a connection is not used again, so that a changed DNS answer takes hold.
+    """
+
+    def __init__(
+        self,
+        origin: Origin,
+        loop: asyncio.AbstractEventLoop,
+        timers: Timers,
+        dial: Callable[[Pool, int], Coroutine[Any, Any, None]],
+    ) -> None:
+        self.origin = origin
+        self.dial = dial
+        self.loop = loop
+        self.timers = timers
+        self.ssl_context = tls_context(origin) if origin.scheme == "https" else None
+        self.idle: list[UpstreamConnection] = []
+        self.waiters: deque[Waiter] = deque()
+        self.limit = origin.limit
+        self.size = 0
+        self.dialling = 0
+        self.max_idle_time = 30 * SECOND
+        self.max_age = 600 * SECOND
+        self.dials: set[asyncio.Task[None]] = set()
+
+    def __repr__(self) -> str:
+        return f"<Pool {self.origin}: {self.size} open, {len(self.idle)} idle, {len(self.waiters)} waiting>"
+
+    def take(self) -> UpstreamConnection | None:
+        """Return the idle connection used last, or None."""
+        while self.idle:
+            connection = self.idle.pop()
+            if connection.is_usable():
+                connection.due = 0
+                return connection
+            connection.close()
+        return None
+
+    def wait(self, exchange: Exchange, deadline: int) -> Waiter:
+        """Queue `exchange` for a connection until `deadline` (monotonic nanoseconds), dialling where that helps."""
+        waiter = Waiter(exchange)
+        self.waiters.append(waiter)
+        exchange.due = deadline
+        self.timers.add(exchange)
+        self.dial_if_wanted()
+        return waiter
+
+    def leave(self, waiter: Waiter) -> None:
+        """End a wait, however it went."""
+        self.timers.discard(waiter.exchange)
+        waiter.exchange.due = 0
+        if waiter.connection is None and waiter in self.waiters:
+            self.waiters.remove(waiter)
+
+    def dial_if_wanted(self) -> None:
+        """Dial where more exchanges wait than dials are under way, within the limit."""
+        if len(self.waiters) > self.dialling and self.size < self.limit:
+            self.size += 1
+            self.dialling += 1
+            remaining = self.waiters[-1].exchange.due - time.monotonic_ns()
+            dial = self.loop.create_task(self.dial(self, max(remaining, 1)))
+            self.dials.add(dial)
+            dial.add_done_callback(self.dials.discard)
+
+    def dialled(self, connection: UpstreamConnection) -> None:
+        """Take a new connection."""
+        self.dialling -= 1
+        self.release(connection)
+
+    def dial_failed(self, error: GatewayError) -> None:
+        """Give up the place of a connection that could not be made; the longest wait ends with the reason."""
+        self.dialling -= 1
+        self.size -= 1
+        if self.waiters:
+            waiter = self.waiters.popleft()
+            waiter.error = error
+            waiter.exchange.resume()
+
+    def release(self, connection: UpstreamConnection) -> None:
+        """Take a connection back: for the exchange that has waited longest, else to the idle ones."""
+        if not connection.is_usable():
+            connection.close()
+            return
+        if self.waiters:
+            waiter = self.waiters.popleft()
+            waiter.connection = connection
+            self.loop.call_soon(waiter.exchange.resume)
+            return
+        now = time.monotonic_ns()
+        if now - connection.born > self.max_age:
+            connection.close()
+            return
+        connection.due = now + (connection.keep_alive_time or self.max_idle_time)
+        self.idle.append(connection)
+
+    def discard(self, connection: UpstreamConnection) -> None:
+        """Forget a connection that is closed; an exchange waiting for its place may dial."""
+        self.size -= 1
+        if connection in self.idle:
+            self.idle.remove(connection)
+        self.dial_if_wanted()
+
+    def close(self) -> None:
+        """Close the idle connections and stop dialling; busy ones end with their exchange."""
+        for dial in list(self.dials):
+            dial.cancel()
+        while self.idle:
+            self.idle.pop().close()
+
+
+class UpstreamConnection(Timed):
+    """One connection to an upstream, and the call under way on it."""
+
+    transport: asyncio.Transport
+    exchange: Exchange | None
+    reused: bool
+    first_token: int
+    idle_time: int
+    total_due: int
+    replayable: bool
+    is_head: bool
+    any_byte: bool
+    until_close: bool
+    informational: bool
+    informationals: int
+    fields: int
+    head_bytes: int
+    lengths: int
+    paused: bool
+    draining: bool
+    reusable: bool
+    lost: bool
+    closing: bool
+    keep_alive_time: int
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.parser: Any = HttpResponseParser(self)
+        self.born = time.monotonic_ns()
+        self.complete = True
+        self.transfer_encoding = b""
+
+    # --- the loop's callbacks
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """Join the timers."""
+        self.transport = transport
+        self.pool.timers.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came and wake the exchange when it has something to act on."""
+        exchange = self.exchange
+        if exchange is None and not self.draining:
+            self.close()  # Bytes nobody asked for: a bug of the peer's or an attempt to answer the next request.
+            return
+        self.any_byte = True
+        try:
+            self.parser.feed_data(data)
+        except HttpParserUpgrade:
+            if not self.complete:
+                self.fail(502, "upstream_bad_answer", "The upstream switched protocols unasked.", False)
+        except HttpParserError:
+            if not self.complete:
+                self.fail(502, "upstream_bad_answer", "The upstream's answer is not valid HTTP/1.1.", False)
+            self.reusable = False
+        if self.complete:
+            self.done()
+            return
+        if exchange is None or self.exchange is None:
+            return
+        if not exchange.answer_head:
+            self.head_bytes += len(data)
+            if self.head_bytes > MAX_ANSWER_HEAD:
+                self.fail(502, "upstream_bad_answer", "The head of the upstream's answer is too large.", False)
+            return
+        self.due = self.until(time.monotonic_ns(), self.idle_time)
+        if exchange.answer_streams:
+            if exchange.answer_held > HIGH_WATER and not self.paused:
+                self.paused = True
+                self.transport.pause_reading()
+            exchange.resume()
+        elif exchange.answer_held > MAX_HELD:
+            exchange.answer_streams = True
+            exchange.resume()
+
+    def eof_received(self) -> bool:
+        """Close: a peer that has sent FIN answers nothing more."""
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """End the call under way: with its answer if that lasts until close, else as a failure."""
+        self.lost = True
+        self.closing = True
+        self.due = 0
+        self.pool.timers.discard(self)
+        if self.exchange is not None:
+            if error is None and self.until_close and self.exchange.answer_head:
+                self.complete = True
+                self.done()
+            elif self.any_byte:
+                self.fail(
+                    502, "upstream_reset", "The upstream closed the connection in the middle of its answer.", False
+                )
+            else:
+                self.fail(
+                    502,
+                    "upstream_reset",
+                    "The upstream closed the connection without an answer.",
+                    self.replayable and self.reused,
+                )
+        self.parser = None
+        self.pool.discard(self)
+
+    def pause_writing(self) -> None:
+        """A large request body goes out slowly; it is in memory already, so nobody needs to be told."""
+
+    def resume_writing(self) -> None:
+        """See `pause_writing`."""
+
+    def expire(self, now: int) -> None:
+        """A time is up: of the answer's first byte, of a silence, of the whole call, or of being idle."""
+        exchange = self.exchange
+        if exchange is None:
+            self.close()
+        elif now >= self.total_due:
+            self.fail(504, "upstream_timeout", "The call took longer than its total timeout.", False)
+        elif not exchange.answer_head:
+            self.fail(504, "upstream_timeout", "The upstream did not begin its answer in time.", False)
+        else:
+            self.fail(504, "upstream_timeout", "The upstream fell silent in the middle of its answer.", False)
+
+    # --- what the parser calls
+
+    def on_message_begin(self) -> None:
+        """Begin an answer; one more than was asked for means that the connection cannot be trusted."""
+        if self.complete:
+            self.reusable = False
+            return
+        self.fields = 0
+        self.head_bytes = 0
+        self.lengths = 0
+        self.transfer_encoding = b""
+        self.informational = False
+        exchange = self.exchange
+        if exchange is not None:
+            exchange.answer_headers = []
+            exchange.answer_type = b""
+            exchange.answer_length = -1
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header field; trailers come here too, after the body, and are ignored."""
+        exchange = self.exchange
+        self.fields += 1
+        if exchange is None or exchange.answer_head or self.fields > MAX_ANSWER_FIELDS:
+            return
+        kind = kind_of(name)
+        if kind == CONTENT_LENGTH:
+            self.lengths += 1
+            exchange.answer_length = int(value) if len(value) < 19 else 1 << 62
+        elif kind == TRANSFER_ENCODING:
+            self.transfer_encoding = self.transfer_encoding + b"," + value if self.transfer_encoding else value.lower()
+        elif kind == CONTENT_TYPE:
+            exchange.answer_type = value
+        elif kind in (HOP, CONNECTION):
+            if name.lower() == b"keep-alive":
+                self.keep_alive_time = keep_alive_time(value)
+        else:
+            exchange.answer_headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """Check the head and decide whether the answer is held until it is whole or relayed as it comes."""
+        exchange = self.exchange
+        if exchange is None or self.complete:
+            return
+        status = self.parser.get_status_code()
+        if 100 <= status < 200:
+            self.informational = True
+            self.informationals += 1
+            if status == 101 or self.informationals > MAX_INFORMATIONAL:
+                self.fail(502, "upstream_bad_answer", "The upstream sent an interim answer nobody asked for.", False)
+            return
+        version = self.parser.get_http_version()
+        if not 200 <= status < 600:
+            self.fail(502, "upstream_bad_answer", "The upstream's status is not one of HTTP's.", False)
+            return
+        if version != "1.1" and version != "1.0":
+            self.fail(502, "upstream_bad_answer", "The upstream's answer is not HTTP/1.1 or HTTP/1.0.", False)
+            return
+        if self.fields > MAX_ANSWER_FIELDS:
+            self.fail(502, "upstream_bad_answer", "The upstream's answer has too many header fields.", False)
+            return
+        if self.transfer_encoding and (self.transfer_encoding != b"chunked" or version == "1.0" or self.lengths):
+            self.fail(502, "upstream_bad_answer", "The upstream's transfer encoding is not plain chunked.", False)
+            return
+        self.reusable = self.parser.should_keep_alive()
+        exchange.answer_status = status
+        exchange.answer_head = True
+        exchange.first_byte = time.monotonic_ns()
+        self.until_close = not self.transfer_encoding and self.lengths == 0
+        exchange.answer_streams = is_event_stream(exchange.answer_type) or (
+            exchange.relay_at_once and not 0 <= exchange.answer_length <= SMALL
+        )
+        if self.is_head:
+            self.reusable = False
+            self.complete = True
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of the answer's body."""
+        exchange = self.exchange
+        if exchange is None or self.complete:
+            return
+        exchange.answer_parts.append(body)
+        exchange.answer_held += len(body)
+
+    def on_message_complete(self) -> None:
+        """The answer is whole, unless it was an interim one."""
+        if self.informational:
+            self.informational = False
+        else:
+            self.complete = True
+
+    # --- the call
+
+    def is_usable(self) -> bool:
+        """Tell whether the next request may go out here."""
+        return not self.closing and self.exchange is None and not self.draining
+
+    def call(self, exchange: Exchange, head: bytes, body: bytes, timeouts: TimeoutsNs, replayable: bool) -> None:
+        """Send a request for `exchange`; its answer fields are filled as the answer comes, failures interrupt it.
+
+        replayable: a failure before the first byte of an answer on a reused connection may be tried again.
+        """
+        now = time.monotonic_ns()
+        self.exchange = exchange
+        self.first_token = timeouts.first_token
+        self.idle_time = timeouts.idle
+        self.total_due = exchange.started + timeouts.total
+        self.replayable = replayable
+        self.is_head = exchange.method == b"HEAD"
+        self.any_byte = False
+        self.complete = False
+        self.until_close = False
+        self.informationals = 0
+        self.head_bytes = 0
+        exchange.upstream = self
+        exchange.answer_head = False
+        exchange.answer_ended = False
+        exchange.answer_parts = []
+        exchange.answer_held = 0
+        self.due = self.until(now, self.first_token)
+        if len(body) > 65536:
+            self.transport.writelines([head, body])
+        else:
+            self.transport.write(head + body)
+
+    def until(self, now: int, span: int) -> int:
+        """Return the nearer of `span` from now and the end of the whole call."""
+        return min(now + span, self.total_due)
+
+    def unpause(self) -> None:
+        """Read on: what was held has been taken."""
+        if self.paused:
+            self.paused = False
+            if not self.closing:
+                self.transport.resume_reading()
+
+    def detach(self, drain: bool) -> None:
+        """Let go of the exchange before the answer has ended.
+
+        drain: everything that matters has come; the connection is kept if the rest comes soon.
+        """
+        exchange = self.exchange
+        if exchange is None:
+            return
+        self.exchange = None
+        exchange.upstream = None
+        if drain and not self.closing:
+            self.draining = True
+            self.unpause()
+            self.due = time.monotonic_ns() + DRAIN_TIME
+        else:
+            self.close()
+
+    def done(self) -> None:
+        """The answer is whole: free the connection, then run the exchange on."""
+        exchange = self.exchange
+        self.exchange = None
+        self.draining = False
+        self.due = 0
+        if self.paused:
+            self.paused = False
+            if not self.closing:
+                self.transport.resume_reading()
+        if not self.lost:
+            if self.reusable and self.transport.get_write_buffer_size() == 0:
+                self.reused = True
+                self.pool.release(self)
+            else:
+                self.close()
+        if exchange is not None:
+            exchange.upstream = None
+            exchange.answer_ended = True
+            exchange.resume()
+
+    def fail(self, status: int, code: str, message: str, retry: bool) -> None:
+        """End the call with an error and the connection with it."""
+        exchange = self.exchange
+        self.exchange = None
+        self.due = 0
+        self.close()
+        if exchange is not None:
+            exchange.upstream = None
+            exchange.interrupt(GatewayError(status, code, "upstream", message, retry=retry))
+
+    def close(self) -> None:
+        """Close at once."""
+        if not self.closing:
+            self.closing = True
+            self.transport.abort()
+
+
+def is_event_stream(content_type: bytes) -> bool:
+    """Tell whether an answer is server-sent events, to be relayed as they come."""
+    return content_type[:17].lower() == b"text/event-stream"
+
+
+def keep_alive_time(value: bytes) -> int:
+    """Return how long to keep a connection idle by a peer's ``Keep-Alive: timeout=N``: a second less than it says.
+
+    In nanoseconds; 0 where it does not say.
+    """
+    for part in value.split(b","):
+        name, _, seconds = part.strip().partition(b"=")
+        if name.lower() == b"timeout" and seconds.isdigit() and len(seconds) < 7:
+            return max(int(seconds) * SECOND - SECOND, SECOND // 2)
+    return 0
+
+
+def tls_context(origin: Origin) -> ssl.SSLContext:
+    """Return the TLS settings for an origin: verified against its CA bundle or the system's."""
+    context = ssl.create_default_context(cafile=origin.ca or None)
+    context.set_alpn_protocols(["http/1.1"])
+    return context

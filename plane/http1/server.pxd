@@ -1,0 +1,84 @@
+cimport cython
+
+from plane.exchange cimport Downstream, Exchange
+from plane.timers cimport Timers
+
+
+@cython.final
+cdef class Door:
+    cdef public object live
+    cdef public object serve
+    cdef object drained
+    cdef public Timers timers
+    cdef public set connections
+    cdef public bint draining
+    cdef public bytes date
+    cdef public long long max_head_time
+    cdef public long long max_idle_time
+    cdef public long long max_stall_time
+    cdef public long long body_grace
+    cdef public long long body_rate
+    cdef public long long linger_time
+
+
+cdef class Connection(Downstream):
+    cdef Door door
+    cdef object transport
+    cdef object send
+    cdef object parser
+    cdef bytes peer
+
+    # reading
+    cdef Exchange incoming
+    cdef object waiting
+    cdef long long head_bytes
+    cdef long long head_fed
+    cdef int fields
+    cdef int hosts
+    cdef bytes transfer_encoding
+    cdef bint in_head
+    cdef bint broken
+    cdef bint paused
+    cdef long long ahead
+    cdef long long body_started
+
+    # serving
+    cdef Exchange active
+    cdef bint serving
+    cdef bint chunked
+    cdef bint is_head
+    cdef bint closing
+    cdef bint lingering
+    cdef bint lost
+
+    # what the parser calls
+    cpdef on_message_begin(self)
+    cpdef on_url(self, bytes url)
+    cpdef on_header(self, bytes name, bytes value)
+    cpdef on_headers_complete(self)
+    cpdef on_body(self, bytes body)
+    cpdef on_message_complete(self)
+
+    # as Timed and Downstream
+    cpdef want_body(self, Exchange exchange, long long limit)
+    cpdef answer(self, int status, bytes fields, bytes body)
+    cpdef start(self, int status, bytes fields, long long length)
+    cpdef write(self, bytes data)
+    cpdef finish(self, bytes data)
+    cpdef abort(self)
+    cpdef ended(self, Exchange exchange)
+
+    # reading
+    cdef feed(self, bytes data)
+    cdef check_bounds(self, long long fed)
+    @cython.locals(exchange=Exchange)
+    cdef refuse(self, int status, str code, str message)
+    cdef check_head(self, Exchange exchange)
+
+    # serving
+    @cython.locals(exchange=Exchange)
+    cdef serve_next(self)
+    cdef settle_reading(self)
+    cdef bytes head(self, int status, bytes fields, long long length)
+    cdef finished(self)
+    cdef close(self)

@@ -1,0 +1,501 @@
+"""The door for callers inside the network: HTTP/1.1 over TCP, one `Connection` for each socket.
+
+httptools (llhttp, strict) parses; this file keeps what it leaves open: versions, Host, Transfer-Encoding, bounds,
+times, pipelining, Upgrade, and when a connection may live on. Its list of rules is design section 10, last bullet.
+"""
+
+import time
+from asyncio import Transport
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+
+from core.errors import GatewayError
+from plane.exchange import Downstream, Exchange
+from plane.http1.framing import (
+    API_KEY,
+    AUTHORIZATION,
+    CONTENT_LENGTH,
+    EXPECT,
+    HOST,
+    MAX_FIELDS,
+    MAX_HEAD,
+    MAX_URL,
+    REQUEST_ID,
+    TRANSFER_ENCODING,
+    is_valid_host,
+    kind_of,
+    status_line,
+)
+from plane.timers import Timers
+
+__all__ = ["Connection", "Door"]
+
+SECOND = 1_000_000_000
+MAX_AHEAD = 64 * 1024
+"""Bytes read beyond the exchange being served: enough to see a caller's FIN behind a pipelined request."""
+MAX_WAITING = 16
+"""Pipelined request heads; a caller that sends more is disconnected."""
+
+
+class Door:
+    """What the connections of one listener share.
+
+    live: has the current `runtime` as an attribute; each request takes it once.
+    serve: makes the coroutine that serves one exchange.
+    date: the Date field line, renewed once a second by whoever owns the clock.
+    drained: called when the last connection of a draining door has gone.
+    draining: answer what is under way with ``connection: close`` and take nothing new.
+    Times are nanoseconds: for a whole head, between requests, for a stalled reader, the start of a body before
+    `body_rate` (bytes per second) is asked of it, and for a caller to read a last answer.
+    """
+
+    def __init__(
+        self,
+        live: Any,
+        serve: Callable[[Exchange], Coroutine[Any, Any, None]],
+        timers: Timers,
+        drained: Callable[[], None],
+    ) -> None:
+        self.live = live
+        self.serve = serve
+        self.timers = timers
+        self.drained = drained
+        self.connections: set[Connection] = set()
+        self.date = b""
+        self.draining = False
+        self.max_head_time = 10 * SECOND
+        self.max_idle_time = 75 * SECOND
+        self.max_stall_time = 60 * SECOND
+        self.body_grace = 10 * SECOND
+        self.body_rate = 1024
+        self.linger_time = 2 * SECOND
+
+    def drain(self) -> None:
+        """Close idle connections now and the others after the answer they are at."""
+        self.draining = True
+        for connection in list(self.connections):
+            connection.drain()
+        if not self.connections:
+            self.drained()
+
+
+class Connection(Downstream):
+    """One caller's connection: parses requests, serves them in order, writes the answers."""
+
+    transport: Transport
+    send: Callable[[bytes], None]
+    incoming: Any  # Exchange being read; None between requests.
+    head_bytes: int
+    head_fed: int
+    fields: int
+    hosts: int
+    in_head: bool
+    broken: bool
+    paused: bool
+    ahead: int
+    body_started: int
+    active: Any  # Exchange being served; None while there is none.
+    serving: bool
+    chunked: bool
+    is_head: bool
+    closing: bool
+    lingering: bool
+    lost: bool
+
+    def __init__(self, door: Door) -> None:
+        self.door = door
+        self.waiting: deque[Exchange] = deque()
+        self.parser: Any = HttpRequestParser(self)
+        self.transfer_encoding = b""
+        self.peer = b""
+
+    # --- the loop's callbacks
+
+    def connection_made(self, transport: Transport) -> None:
+        """Start the clock for the first head."""
+        self.transport = transport
+        self.send = transport.write
+        address = transport.get_extra_info("peername")
+        if address:
+            self.peer = str(address[0]).encode()
+        self.due = time.monotonic_ns() + self.door.max_head_time
+        self.door.connections.add(self)
+        self.door.timers.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came and serve the requests that are complete as far as their heads."""
+        if self.closing or self.broken:
+            return  # What follows a fault is not looked at; the connection closes behind the answer.
+        self.feed(data)
+        self.serve_next()
+        active = self.active
+        if active is not None:
+            if active.body_limit >= 0:
+                active.resume()
+            if active is not self.incoming and self.active is active:
+                self.ahead += len(data)
+                if self.ahead > MAX_AHEAD and not self.paused:
+                    self.paused = True
+                    self.transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        """Take a FIN for the caller having left, as nginx does: nobody is there to read an answer."""
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Interrupt what is under way and let go of everything."""
+        self.lost = True
+        self.closing = True
+        self.due = 0
+        self.door.connections.discard(self)
+        if self.door.draining and not self.door.connections:
+            self.door.drained()
+        self.door.timers.discard(self)
+        self.waiting.clear()
+        self.incoming = None
+        self.parser = None
+        active = self.active
+        if active is not None:
+            active.interrupt(GatewayError(499, "caller_gone", "caller", "The caller closed the connection."))
+
+    def pause_writing(self) -> None:
+        """The caller reads slowly: it has `max_stall_time` to read on."""
+        self.full = True
+        self.due = time.monotonic_ns() + self.door.max_stall_time
+
+    def resume_writing(self) -> None:
+        """The caller reads again."""
+        self.full = False
+        self.due = 0
+        if self.active is not None:
+            self.active.resume()
+        elif not self.closing:
+            self.settle_reading()
+
+    def expire(self, now: int) -> None:
+        """A time is up; which one follows from what the connection is doing."""
+        if self.full or self.lingering:
+            self.transport.abort()
+        elif self.active is not None:
+            if not self.active.body_complete:
+                self.active.interrupt(GatewayError(408, "body_timeout", "caller", "The request body came too slowly."))
+        elif self.in_head:
+            self.refuse(408, "head_timeout", "The request head came too slowly.")
+            self.serve_next()
+        else:
+            self.transport.close()
+
+    # --- what the parser calls
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        self.incoming = Exchange(self)
+        self.in_head = True
+        self.head_bytes = 0
+        self.head_fed = 0
+        self.fields = 0
+        self.hosts = 0
+        self.transfer_encoding = b""
+        if self.active is None:
+            self.due = time.monotonic_ns() + self.door.max_head_time
+
+    def on_url(self, url: bytes) -> None:
+        """Take a part of the request target."""
+        self.incoming.url = self.incoming.url + url if self.incoming.url else url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header field; trailers come here too, after the body, and are ignored."""
+        self.fields += 1
+        self.head_bytes += len(name) + len(value) + 4
+        if not self.in_head or self.fields > MAX_FIELDS:
+            return
+        exchange = self.incoming
+        exchange.headers.append((name, value))
+        kind = kind_of(name)
+        if kind == HOST:
+            self.hosts += 1
+            exchange.host = value
+        elif kind == AUTHORIZATION:
+            if value[:7].lower() == b"bearer ":
+                exchange.credential = value[7:].strip()
+        elif kind == API_KEY:
+            if not exchange.credential:
+                exchange.credential = value
+        elif kind == CONTENT_LENGTH:
+            exchange.content_length = int(value) if len(value) < 19 else 1 << 62
+        elif kind == TRANSFER_ENCODING:
+            self.transfer_encoding = self.transfer_encoding + b"," + value if self.transfer_encoding else value.lower()
+        elif kind == EXPECT:
+            exchange.expects_continue = value.lower() == b"100-continue"
+        elif kind == REQUEST_ID:
+            exchange.request_id = value
+
+    def on_headers_complete(self) -> None:
+        """Check the head and queue the request for serving."""
+        exchange = self.incoming
+        self.in_head = False
+        exchange.started = time.monotonic_ns()
+        exchange.peer = self.peer
+        exchange.method = self.parser.get_method()
+        exchange.keep_alive = self.parser.should_keep_alive()
+        url = exchange.url
+        cut = url.find(b"?")
+        if cut < 0:
+            exchange.path = url
+            exchange.query = b""
+        else:
+            exchange.path = url[:cut]
+            exchange.query = url[cut + 1 :]
+        self.check_head(exchange)
+        self.waiting.append(exchange)
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of the body; beyond its bound, the exchange ends with 413."""
+        exchange = self.incoming
+        exchange.body_size += len(body)
+        if 0 <= exchange.body_limit < exchange.body_size:
+            if not self.broken:
+                self.broken = True
+                exchange.body_parts = []
+                exchange.interrupt(too_large(exchange.body_limit))
+        elif not self.broken:
+            exchange.body_parts.append(body)
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        self.incoming.body_complete = True
+        self.incoming = None
+
+    # --- reading
+
+    def feed(self, data: bytes) -> None:
+        """Run the parser over `data`; what it refuses becomes a refused exchange, in its place in the order."""
+        fed = len(data)
+        try:
+            while True:
+                try:
+                    self.parser.feed_data(data)
+                    break
+                except HttpParserUpgrade as upgrade:
+                    data = data[upgrade.args[0] :]
+                    if not data:
+                        break
+        except HttpParserError:
+            if not self.broken:
+                self.refuse(400, "bad_request", "The request is not valid HTTP/1.1.")
+        else:
+            if self.in_head:
+                self.check_bounds(fed)
+            elif self.incoming is not None and self.incoming is self.active:
+                self.due = self.body_started + self.door.body_grace
+                self.due += self.incoming.body_size * SECOND // self.door.body_rate
+        if len(self.waiting) > MAX_WAITING:
+            self.transport.abort()
+
+    def check_bounds(self, fed: int) -> None:
+        """Refuse a head that outgrows its bounds before it is complete."""
+        self.head_fed += fed
+        if len(self.incoming.url) > MAX_URL:
+            self.refuse(414, "uri_too_long", f"The request target is longer than {MAX_URL} bytes.")
+        elif self.head_fed > MAX_HEAD or self.fields > MAX_FIELDS:
+            self.refuse(
+                431, "head_too_large", f"The request head is larger than {MAX_HEAD} bytes or {MAX_FIELDS} fields."
+            )
+
+    def refuse(self, status: int, code: str, message: str) -> None:
+        """Answer the request being read with an error, after those before it, and read no more."""
+        self.broken = True
+        fault = GatewayError(status, code, "caller", message)
+        exchange = self.incoming
+        if exchange is not None and exchange is self.active:
+            exchange.interrupt(fault)
+            return
+        if exchange is None:
+            if self.waiting or self.active is not None:
+                last = self.waiting[-1] if self.waiting else self.active
+                if not last.keep_alive:
+                    return  # Bytes behind a request that said close: it is answered, they are not.
+            exchange = Exchange(self)
+        exchange.fault = fault
+        exchange.keep_alive = False
+        if not exchange.started:
+            exchange.started = time.monotonic_ns()
+            exchange.method = b""
+            exchange.path = b""
+            exchange.query = b""
+            exchange.peer = self.peer
+            self.waiting.append(exchange)
+        self.incoming = None
+        self.in_head = False
+
+    def check_head(self, exchange: Exchange) -> None:
+        """Apply the rules that the parser leaves to the door; a broken one is the exchange's first fault."""
+        version = self.parser.get_http_version()
+        fault = None
+        if len(exchange.url) > MAX_URL:
+            fault = GatewayError(414, "uri_too_long", "caller", f"The request target is longer than {MAX_URL} bytes.")
+        elif self.fields > MAX_FIELDS or self.head_bytes + len(exchange.url) > MAX_HEAD:
+            fault = GatewayError(
+                431,
+                "head_too_large",
+                "caller",
+                f"The request head is larger than {MAX_HEAD} bytes or {MAX_FIELDS} fields.",
+            )
+        elif version != "1.1" and version != "1.0":
+            fault = GatewayError(400, "bad_version", "caller", "Only HTTP/1.1 and HTTP/1.0 are served here.")
+        elif self.hosts > 1 or (self.hosts == 0 and version == "1.1") or not is_valid_host(exchange.host):
+            fault = GatewayError(400, "bad_host", "caller", "A request needs exactly one valid Host field.")
+        elif self.transfer_encoding and (self.transfer_encoding != b"chunked" or version == "1.0"):
+            fault = GatewayError(
+                501,
+                "bad_transfer_encoding",
+                "caller",
+                "The only transfer encoding served here is chunked, on HTTP/1.1.",
+            )
+        elif not exchange.url.startswith(b"/") or b"#" in exchange.url or exchange.method == b"CONNECT":
+            fault = GatewayError(400, "bad_path", "caller", "The request target must be a path.")
+        if fault is not None:
+            exchange.fault = fault
+            exchange.keep_alive = False
+
+    # --- Downstream
+
+    def want_body(self, exchange: Exchange, limit: int) -> None:
+        """Let the body in: ask for it where the caller waits to be asked."""
+        exchange.body_limit = limit
+        if exchange.content_length > limit or exchange.body_size > limit:
+            self.broken = True
+            raise too_large(limit)
+        self.body_started = time.monotonic_ns()
+        self.due = self.body_started + self.door.body_grace
+        if exchange.expects_continue and exchange.body_size == 0:
+            self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def answer(self, status: int, fields: bytes, body: bytes) -> None:
+        """Send head and body in one write."""
+        head = self.head(status, fields, len(body))
+        if self.active.method == b"HEAD" or status == 304 or status == 204:
+            self.send(head)
+        else:
+            self.send(head + body)
+        self.finished()
+
+    def start(self, status: int, fields: bytes, length: int) -> None:
+        """Send the head; a body of unknown length goes out chunked, to HTTP/1.0 until close."""
+        self.is_head = self.active.method == b"HEAD" or status == 304 or status == 204
+        self.send(self.head(status, fields, length))
+
+    def write(self, data: bytes) -> None:
+        """Send a part of the body, as one chunk if the length was not given."""
+        if self.is_head:
+            return
+        if self.chunked:
+            self.send(b"%x\r\n%b\r\n" % (len(data), data))
+        else:
+            self.send(data)
+
+    def finish(self, data: bytes) -> None:
+        """Send the last part of the body and its end."""
+        if not self.is_head:
+            if self.chunked:
+                if data:
+                    self.send(b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data))
+                else:
+                    self.send(b"0\r\n\r\n")
+            elif data:
+                self.send(data)
+        self.finished()
+
+    def abort(self) -> None:
+        """Close without the end of the body: what was sent is flushed, the framing stays incomplete."""
+        self.active.keep_alive = False
+        self.finished()
+
+    def ended(self, exchange: Exchange) -> None:
+        """Go on with the next request, or close."""
+        if self.active is exchange:
+            self.active = None
+            if not self.serving:
+                self.serve_next()
+
+    # --- serving
+
+    def serve_next(self) -> None:
+        """Start the waiting requests in order, each when the one before it has been answered."""
+        if self.serving:
+            return
+        self.serving = True
+        try:
+            while self.active is None and self.waiting and not self.closing:
+                exchange = self.waiting.popleft()
+                self.active = exchange
+                self.due = 0
+                self.chunked = False
+                self.is_head = False
+                self.ahead = 0
+                exchange.runtime = self.door.live.runtime
+                exchange.begin(self.door.serve(exchange))
+        finally:
+            self.serving = False
+        if self.active is None and not self.closing:
+            self.settle_reading()
+
+    def settle_reading(self) -> None:
+        """Nothing is being served: read on, with the time that the next bytes have."""
+        if self.paused:
+            self.paused = False
+            self.transport.resume_reading()
+        if self.full:
+            return
+        now = time.monotonic_ns()
+        if not self.in_head:
+            self.due = now + self.door.max_idle_time
+
+    def head(self, status: int, fields: bytes, length: int) -> bytes:
+        """Return the head of an answer with our framing: the last thing that may still decide to close."""
+        exchange = self.active
+        if self.door.draining or self.broken or not exchange.body_complete:
+            exchange.keep_alive = False
+        end = b"\r\n" if exchange.keep_alive else b"connection: close\r\n\r\n"
+        if length >= 0:
+            if status == 204:
+                return b"".join((status_line(status), fields, self.door.date, end))
+            return b"".join((status_line(status), fields, self.door.date, b"content-length: %d\r\n" % length, end))
+        if self.parser is not None and self.parser.get_http_version() == "1.0":
+            exchange.keep_alive = False
+            return b"".join((status_line(status), fields, self.door.date, b"connection: close\r\n\r\n"))
+        self.chunked = True
+        return b"".join((status_line(status), fields, self.door.date, b"transfer-encoding: chunked\r\n", end))
+
+    def finished(self) -> None:
+        """The answer is out. Close where the connection cannot be used again."""
+        if not self.active.keep_alive:
+            self.close()
+
+    def close(self) -> None:
+        """Close after what is written has gone out; unread input is given time, else a reset would eat the answer."""
+        if self.closing:
+            return
+        self.closing = True
+        self.waiting.clear()
+        if self.active is not None and not self.active.body_complete and not self.lost:
+            self.lingering = True
+            self.due = time.monotonic_ns() + self.door.linger_time
+            if self.paused:
+                self.transport.resume_reading()
+            self.transport.write_eof()
+        elif not self.lost:
+            self.transport.close()
+
+    def drain(self) -> None:
+        """Close now if idle; otherwise the answer under way says ``connection: close``."""
+        if self.active is None and not self.in_head and not self.closing:
+            self.close()
+
+
+def too_large(limit: int) -> GatewayError:
+    """Return the error for a body over its bound."""
+    return GatewayError(413, "body_too_large", "caller", f"The request body is larger than {limit} bytes.")

@@ -1,0 +1,132 @@
+"""One worker's life: it opens its files, serves with what control pushes, and drains when it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import logging
+import secrets
+import signal
+import socket
+import sys
+import time
+from email.utils import formatdate
+from pathlib import Path
+
+import uvloop
+
+from plane.feed import Feed
+from plane.http1.server import Connection, Door
+from plane.ledger import Ledger
+from plane.phases import serve
+from plane.runtime import Runtime
+from plane.shared import Shared
+from plane.timers import TICK, Timers
+
+__all__ = ["Worker", "main"]
+
+DRAIN_TIME = 30.0
+"""Seconds that requests under way get after SIGTERM."""
+
+log = logging.getLogger("headgate.plane")
+
+
+class Worker:
+    """Holds what changes in a worker: the live runtime, and whether it accepts callers."""
+
+    def __init__(self, listener: socket.socket, shared: Shared, timers: Timers) -> None:
+        self.listener = listener
+        self.shared = shared
+        self.timers = timers
+        self.runtime: Runtime | None = None
+        self.drained = asyncio.Event()
+        self.door = Door(self, serve, timers, self.drained.set)
+        self.server: asyncio.Server | None = None
+        self.stopping = asyncio.Event()
+        self.accepting = asyncio.Event()
+
+    def go_live(self, runtime: Runtime) -> None:
+        """Serve with `runtime` from the next request on; those under way end on theirs."""
+        runtime.bind(self.shared)
+        self.runtime = runtime
+        self.shared.retire({candidate.origin for candidate in runtime.candidates})
+        self.accepting.set()
+
+    async def accept(self) -> None:
+        """Accept callers once there is something to serve them with; until then they wait in the listener's queue."""
+        await self.accepting.wait()
+        loop = asyncio.get_running_loop()
+        self.server = await loop.create_server(
+            lambda: Connection(self.door),  # type: ignore[arg-type,return-value]  # a compiled class has no Python base.
+            sock=self.listener,
+            backlog=4096,
+        )
+        log.info("worker %d serves version %d", self.shared.worker, self.runtime.version if self.runtime else 0)
+
+    async def tick(self) -> None:
+        """Look at the deadlines, and renew the Date field once a second."""
+        second = 0.0
+        while True:
+            now = time.time()
+            if now - second >= 1:
+                second = now
+                self.door.date = b"date: %b\r\n" % formatdate(now, usegmt=True).encode()
+            self.timers.run(time.monotonic_ns())
+            await asyncio.sleep(TICK)
+
+    async def drain(self) -> None:
+        """Stop accepting at once, let requests end, and close what is left when time is up."""
+        if self.server is not None:
+            self.server.close()
+        self.door.drain()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.drained.wait(), DRAIN_TIME)
+
+
+async def work(args: argparse.Namespace) -> None:
+    """Run a worker until SIGTERM."""
+    timers = Timers()
+    ledger = Ledger(args.worker, secrets.token_hex(8))
+    shared = Shared(args.worker, args.data / "limits", timers, ledger)
+    worker = Worker(socket.socket(fileno=args.listen_fd), shared, timers)
+    feed = Feed(args.control, ledger, worker.go_live)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, worker.stopping.set)
+    tasks = [loop.create_task(job) for job in (feed.run(), feed.report(), worker.accept(), worker.tick())]
+    stopped = loop.create_task(worker.stopping.wait())
+    await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    while not stopped.done():
+        failed = [task for task in tasks if task.done() and task.exception() is not None]
+        if failed:
+            failed[0].result()
+        tasks = [task for task in tasks if not task.done()]
+        await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    await worker.drain()
+    await feed.flush()
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    shared.close()
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run a worker with what the supervisor hands it."""
+    parser = argparse.ArgumentParser(prog="python -m plane.main", description="One worker; the supervisor starts it.")
+    parser.add_argument("--worker", type=int, required=True, help="index of this worker, from 0")
+    parser.add_argument("--workers", type=int, required=True, help="how many workers there are")
+    parser.add_argument("--listen-fd", type=int, required=True, help="the inherited listening socket for callers")
+    parser.add_argument("--control", required=True, help="path of the control socket")
+    parser.add_argument("--data", type=Path, required=True, help="the data directory")
+    args = parser.parse_args(argv)
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="time=%(asctime)s level=%(levelname)s %(message)s"
+    )
+    gc.freeze()
+    uvloop.run(work(args))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""Phase 12: every request leaves one usage event; health checks and answers to malformed bytes leave none."""
+
+from __future__ import annotations
+
+import re
+import time
+
+from core.wire import UsageEvent
+from plane.exchange import Exchange
+
+__all__ = ["record", "take_id"]
+
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+
+
+def take_id(exchange: Exchange) -> None:
+    """Keep the caller's request id if it is one, else give the request an id of ours."""
+    given = exchange.request_id
+    if not given or REQUEST_ID.fullmatch(given) is None:
+        exchange.request_id = exchange.runtime.shared.ledger.next_id()
+
+
+def record(exchange: Exchange) -> None:
+    """Append the usage event of a finished request to the worker's ledger."""
+    consumer = exchange.consumer
+    route = exchange.route
+    if route is None or (consumer is None and route.handler is not None):
+        return
+    ledger = exchange.runtime.shared.ledger
+    now = time.monotonic_ns()
+    usage = exchange.usage
+    target = exchange.target
+    model = exchange.model
+    ledger.append(
+        UsageEvent(
+            ledger.worker,
+            ledger.boot,
+            ledger.next_sequence(),
+            time.time_ns() // 1_000_000,
+            exchange.runtime.digest,
+            exchange.request_id.decode(),
+            consumer.name if consumer is not None else "",
+            route.name,
+            model.name if model is not None else "",
+            target.name if target is not None else "",
+            exchange.status,
+            exchange.error,
+            exchange.stream,
+            exchange.attempts,
+            (now - exchange.started) // 1000,
+            (exchange.first_byte - exchange.started) // 1000 if exchange.first_byte else 0,
+            usage.input_total if usage is not None else 0,
+            usage.output_total if usage is not None else 0,
+            usage.cache_read if usage is not None else 0,
+            usage.reasoning if usage is not None else 0,
+            usage is not None,
+        )
+    )

@@ -1,0 +1,74 @@
+"""Phase 10: the answer, from the upstream to the caller.
+
+An answer held whole goes out in `answer.send`, after it has been recorded. A stream goes out as it comes: the caller's
+pace decides, for nothing is taken from the upstream's connection while the caller's is full. Its terminal bytes are
+held back in `tail`, since they may leave only once the call is recorded.
+"""
+
+from __future__ import annotations
+
+from core.errors import GatewayError
+from plane.answer import accept, accept_stream
+from plane.exchange import Exchange
+from plane.http1.client import is_event_stream
+
+__all__ = ["relay"]
+
+
+async def relay(exchange: Exchange) -> None:
+    """Take an answer held whole, or relay a stream up to its terminal bytes."""
+    if exchange.route.needs_model:
+        check_credential(exchange)
+    if exchange.answer_ended:
+        accept(exchange)
+        return
+    events = is_event_stream(exchange.answer_type)
+    accept_stream(exchange, events)
+    if events and exchange.route.needs_model:
+        exchange.scan = exchange.route.dialect.scan(exchange)
+    try:
+        await relay_stream(exchange, events)
+    finally:
+        if exchange.upstream is not None:
+            exchange.upstream.detach(exchange.scan is not None and exchange.scan.done)
+
+
+async def relay_stream(exchange: Exchange, events: bool) -> None:
+    """Send the body on as it comes; of events, whole ones only."""
+    downstream = exchange.downstream
+    scan = exchange.scan
+    downstream.start(exchange.status, exchange.fields, -1 if events else exchange.answer_length)
+    exchange.committed = True
+    while True:
+        data = exchange.take_answer()
+        if data:
+            if scan is not None:
+                data = scan.feed(data)
+                if scan.done:
+                    exchange.tail = data
+                    return
+            if exchange.answer_ended:
+                exchange.tail = data
+            elif data:
+                downstream.write(data)
+                while downstream.full:
+                    await exchange
+        elif exchange.answer_ended:
+            if scan is not None:
+                exchange.tail += scan.flush()
+            return
+        else:
+            await exchange
+
+
+def check_credential(exchange: Exchange) -> None:
+    """Keep a refusal of the gateway's own credential from looking like one of the caller's key."""
+    if exchange.answer_status in (401, 403):
+        raise GatewayError(
+            502,
+            "upstream_credential",
+            "gateway",
+            f"The provider refused the gateway's credential ({exchange.answer_status}).",
+            hint="The operator of the gateway has to renew the provider's credential.",
+            retry_after=-1.0,
+        )

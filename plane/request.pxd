@@ -1,0 +1,14 @@
+cimport cython
+
+from plane.exchange cimport Exchange
+from plane.runtime cimport Candidate, Route, Target
+
+cdef dict FORWARDED
+
+
+cpdef tuple head_of(Exchange exchange, Candidate candidate)
+@cython.locals(route=Route, lines=list, field=tuple, body=bytes)
+cdef tuple to_target(Exchange exchange, Target target)
+@cython.locals(route=Route, lines=list, field=tuple, kind=int, lowered=bytes, query=bytes, target=bytes, body=bytes)
+cdef tuple to_endpoint(Exchange exchange, Candidate endpoint)
+cdef connection_options(Exchange exchange)

@@ -1,0 +1,83 @@
+"""What is sent to a candidate: head and body of the upstream request."""
+
+from __future__ import annotations
+
+from plane.exchange import Exchange
+from plane.http1.framing import (
+    API_KEY,
+    AUTHORIZATION,
+    CONNECTION,
+    CONTENT_LENGTH,
+    EXPECT,
+    HOP,
+    HOST,
+    TRANSFER_ENCODING,
+    kind_of,
+)
+from plane.runtime import Candidate, Target
+
+__all__ = ["head_of"]
+
+FORWARDED = dict.fromkeys(
+    [
+        *(b"traceparent", b"tracestate", b"idempotency-key", b"openai-beta", b"user-agent"),
+        *(b"Idempotency-Key", b"OpenAI-Beta", b"User-Agent"),
+    ],
+    True,
+)
+"""Fields of a caller that a model's provider gets to see; everything else stays here."""
+
+
+def head_of(exchange: Exchange, candidate: Candidate) -> tuple[bytes, bytes]:
+    """Return head and body of the request to `candidate`."""
+    if isinstance(candidate, Target):
+        return to_target(exchange, candidate)
+    return to_endpoint(exchange, candidate)
+
+
+def to_target(exchange: Exchange, target: Target) -> tuple[bytes, bytes]:
+    """Return the call of a model: the body as it came but for the model's name and what the dialect adds."""
+    body = exchange.route.dialect.write(exchange, target)
+    lines = [target.heads[exchange.route.operation.name], b"x-request-id: ", exchange.request_id, b"\r\n"]
+    for field in exchange.headers:
+        if field[0] in FORWARDED:
+            lines += (field[0], b": ", field[1], b"\r\n")
+    lines.append(b"content-length: %d\r\n\r\n" % len(body))
+    return b"".join(lines), body
+
+
+def to_endpoint(exchange: Exchange, endpoint: Candidate) -> tuple[bytes, bytes]:
+    """Return the call of a plain HTTP API: everything end-to-end goes through, our own credential does not."""
+    query = exchange.query
+    target = endpoint.base_path + exchange.path + (b"?" + query if query else b"")
+    named = connection_options(exchange)
+    lines = [b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (exchange.method, target, endpoint.host)]
+    for field in exchange.headers:
+        kind = kind_of(field[0])
+        if kind in (HOST, CONTENT_LENGTH, TRANSFER_ENCODING, EXPECT, CONNECTION, HOP):
+            continue
+        if exchange.route.needs_key and kind in (AUTHORIZATION, API_KEY):
+            continue
+        lowered = field[0].lower()
+        if lowered in OWN or lowered in named:
+            continue
+        lines += (field[0], b": ", field[1], b"\r\n")
+    lines.append(
+        b"x-request-id: %b\r\nx-forwarded-for: %b\r\nx-forwarded-host: %b\r\nx-forwarded-proto: http\r\n"
+        % (exchange.request_id, exchange.peer, exchange.host)
+    )
+    body = exchange.body
+    if body or exchange.method in (b"POST", b"PUT", b"PATCH"):
+        lines.append(b"content-length: %d\r\n" % len(body))
+    lines.append(b"\r\n")
+    return b"".join(lines), body
+
+
+OWN = frozenset([b"x-request-id", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"])
+"""Fields that the gateway writes itself; what a caller claims in them is not believed."""
+
+
+def connection_options(exchange: Exchange) -> frozenset[bytes]:
+    """Return the fields that the caller's Connection field names as its own hop's."""
+    named = [value for name, value in exchange.headers if kind_of(name) == CONNECTION]
+    return frozenset(option.strip().lower() for value in named for option in value.split(b","))

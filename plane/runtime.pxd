@@ -1,0 +1,67 @@
+cimport cython
+
+
+cdef class Candidate:
+    cdef public str name
+    cdef public int weight
+    cdef public int in_flight
+    cdef public object origin
+    cdef public object pool
+    cdef public bytes host
+    cdef public bytes base_path
+
+
+@cython.final
+cdef class Target(Candidate):
+    cdef public bytes model_json
+    cdef public dict heads
+    cdef public bytes field
+
+
+@cython.final
+cdef class Consumer:
+    cdef public str name
+    cdef public object models
+    cdef public object limits
+    cdef public object rate
+    cdef public object concurrency
+    cdef public bint bound
+
+
+@cython.final
+cdef class Model:
+    cdef public str name
+    cdef public list targets
+    cdef public object strategy
+    cdef public object timeouts
+    cdef public object retries
+    cdef public long long max_body
+
+
+@cython.final
+cdef class Route:
+    cdef public str name
+    cdef public object handler
+    cdef public bint needs_key
+    cdef public bint needs_model
+    cdef public object dialect
+    cdef public object operation
+    cdef public long long max_body
+    cdef public object balancer
+    cdef public list endpoints
+    cdef public object timeouts
+    cdef public object retries
+
+
+@cython.final
+cdef class Runtime:
+    cdef public long long version
+    cdef public str digest
+    cdef public object router
+    cdef public object keys
+    cdef public list consumers
+    cdef public dict models
+    cdef public list candidates
+    cdef public object shared
+    cdef public bytes mark
+    cdef public object fallback_dialect

@@ -1,0 +1,4 @@
+from plane.exchange cimport Exchange
+
+
+cpdef settle(Exchange exchange)
