@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from core.model import Config
 
-__all__ = ["Path", "Problem", "consistent", "nearest", "problems_of", "walk"]
+__all__ = ["ANY", "Path", "Problem", "consistent", "nearest", "problems_of", "walk"]
 
 Path = tuple[str | int, ...]
 ANY = "*"
@@ -44,9 +44,13 @@ def consistent(config: Config) -> list[Problem]:
     return problems_of(msgspec.to_builtins(config))
 
 
-def problems_of(data: Any) -> list[Problem]:
-    """Return what `consistent` would, for a config that is still plain data and may be of wrong shape in places."""
-    return [*_dangling(data), *_key_clashes(data), *_route_clashes(data), *_wrong_counts(data)]
+def problems_of(data: Any, *, whole: bool = True) -> list[Problem]:
+    """Return what `consistent` would, for a config that is still plain data and may be of wrong shape in places.
+
+    whole: False if parts of it could not be read, so that a name which seems to be missing proves nothing.
+    """
+    dangling = _dangling(data) if whole else ()
+    return [*dangling, *_key_clashes(data), *_route_clashes(data), *_wrong_counts(data)]
 
 
 def walk(data: Any, pattern: tuple[str, ...], path: Path = ()) -> Iterator[tuple[Path, Any]]:
@@ -65,13 +69,15 @@ def walk(data: Any, pattern: tuple[str, ...], path: Path = ()) -> Iterator[tuple
 def nearest(word: str, known: Collection[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the known word that looks most like `word`, or ``""``."""
     # The comparison costs microseconds for each known word: it is for words and keys, not for 10,000 names.
-    found = difflib.get_close_matches(word, known, 1) if len(known) <= 500 else []
+    found = difflib.get_close_matches(word, known, 1, 0.7) if len(known) <= 500 else []
     return f"; did you mean {found[0]!r}?" if found else ""
 
 
 def _dangling(data: Any) -> Iterator[Problem]:
     for section, pattern, wanted in REFERENCES:
-        names = next((value for _, value in walk(data, (wanted,)) if isinstance(value, Mapping)), {})
+        names: Any = next((value for _, value in walk(data, (wanted,))), {})
+        if not isinstance(names, Mapping):
+            continue
         hints: dict[str, str] = {}
         for path, name in walk(data, (section, ANY, *pattern)):
             if not isinstance(name, str) or name in names or (name == ANY and section == "consumers"):

@@ -4,7 +4,7 @@ Durations, sizes and rates keep the text they were written in (`core.units` read
 error message show what the author wrote. Only keys that do something exist: an unknown key is an error.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -27,16 +27,76 @@ __all__ = [
     "schema",
 ]
 
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}$")]
-Word = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
-Duration = Annotated[str, Meta(pattern=r"^[0-9]+(ms|s|m|h)$", examples=["250ms", "30s", "5m"])]
-Size = Annotated[str, Meta(pattern=r"^[0-9]+(B|KiB|MiB|GiB)$", examples=["10MiB"])]
-Rate = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,8}/(s|min|h|day)$", examples=["100/s", "5000/min"])]
-Address = Annotated[str, Meta(pattern=r"^(\[[0-9a-fA-F:]+\]|[0-9A-Za-z.-]+):[0-9]{1,5}$", examples=["0.0.0.0:8080"])]
-Url = Annotated[str, Meta(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$", examples=["https://api.openai.com/v1"])]
-Secret = Annotated[str, Meta(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:/[^\0]+)$", examples=["env:OPENAI_API_KEY"])]
-Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
-Path = Annotated[str, Meta(pattern=r"^/", max_length=1024, examples=["/orders/*", "/v1/items/{id}"])]
+# A description completes the sentence "must be ..." in an error message, and is what an editor shows.
+Name = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}$",
+        description="a letter or digit, then up to 127 letters, digits and . _ : / @ + -",
+    ),
+]
+ModelName = Annotated[
+    str,
+    Meta(
+        pattern=r"^(\*|[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127})$",
+        description="the name of a model, or * for every model",
+    ),
+]
+Word = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,31}$", description="a word in small letters")]
+Duration = Annotated[
+    str,
+    Meta(pattern=r"^[0-9]{1,9}(ms|s|m|h)$", description="a length of time, such as 250ms, 30s, 5m or 1h"),
+]
+Size = Annotated[
+    str,
+    Meta(pattern=r"^[0-9]{1,9}(B|KiB|MiB|GiB)$", description="a size in B, KiB, MiB or GiB, such as 10MiB"),
+]
+Rate = Annotated[
+    str,
+    Meta(
+        pattern=r"^[1-9][0-9]{0,8}/(s|min|h|day)$",
+        description="a rate: a count per s, min, h or day, such as 100/s or 5000/min",
+    ),
+]
+Address = Annotated[
+    str,
+    Meta(
+        pattern=r"^(\[[0-9a-fA-F:]+\]|[0-9A-Za-z.-]+):[0-9]{1,5}$",
+        description="an address and a port, such as 0.0.0.0:8080 or [::]:8080",
+    ),
+]
+Url = Annotated[
+    str,
+    Meta(
+        pattern=r"^https?://(\[[0-9a-fA-F:.]+\]|[0-9A-Za-z._-]+)(:[0-9]{1,5})?(/[0-9A-Za-z._~!$&'()*+,;=:@%/-]*)?$",
+        description="an http:// or https:// address without user, query or fragment, such as https://api.openai.com/v1",
+    ),
+]
+Secret = Annotated[
+    str,
+    Meta(
+        pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]{0,127}|file:/[^\x00-\x1f]{1,1023})$",
+        description="a reference to a secret, never the secret itself: env:NAME or file:/absolute/path",
+    ),
+]
+Digest = Annotated[
+    str,
+    Meta(pattern=r"^[0-9a-f]{64}$", description="the SHA-256 of the whole key string, as 64 small hex digits"),
+]
+File = Annotated[str, Meta(pattern=r"^[^\x00-\x1f]{1,1024}$", description="the path of a file")]
+Host = Annotated[
+    str,
+    Meta(pattern=r"^[a-z0-9.-]{1,253}$", description="a host name in small letters, without a port"),
+]
+Path = Annotated[
+    str,
+    Meta(
+        pattern=r"^/[!-~]{0,1023}$",
+        description="a path that starts with /, with {name} segments and a final * if wanted, such as /orders/*",
+    ),
+]
+Weight = Annotated[int, Meta(ge=0, le=1_000_000)]
+Connections = Annotated[int, Meta(ge=1, le=65_535)]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"]
 
 
@@ -78,8 +138,8 @@ class Provider(_Part, frozen=True):
     dialect: Word
     base_url: Url
     credential: Secret | None = None
-    ca: str | None = None
-    max_connections: Annotated[int, Meta(ge=1, le=65535)] = 1024
+    ca: File | None = None
+    max_connections: Connections = 1024
 
 
 class Target(_Part, frozen=True):
@@ -87,7 +147,7 @@ class Target(_Part, frozen=True):
 
     provider: Name
     model: Annotated[str, Meta(min_length=1, max_length=256)]
-    weight: Annotated[int, Meta(ge=0, le=1_000_000)] = 1
+    weight: Weight = 1
 
 
 class Model(_Part, frozen=True):
@@ -118,7 +178,7 @@ class Consumer(_Part, frozen=True):
     """Who calls. ``models: ["*"]`` allows every model."""
 
     keys: tuple[Key, ...] = ()
-    models: tuple[str, ...] = ()
+    models: tuple[ModelName, ...] = ()
     limits: Limits = Limits()
 
 
@@ -126,17 +186,17 @@ class Upstream(_Part, frozen=True):
     """A named group of endpoints that serve the same HTTP API."""
 
     endpoints: Annotated[tuple[Url, ...], Meta(min_length=1)]
-    weights: tuple[Annotated[int, Meta(ge=0, le=1_000_000)], ...] = ()
+    weights: tuple[Weight, ...] = ()
     balance: Word = "round_robin"
-    ca: str | None = None
-    max_connections: Annotated[int, Meta(ge=1, le=65535)] = 1024
+    ca: File | None = None
+    max_connections: Connections = 1024
 
 
 class Match(_Part, frozen=True):
     """Which requests a route takes: path (with ``{name}`` segments and a final ``*``), host, methods."""
 
     path: Path
-    host: Annotated[str, Meta(pattern=r"^[a-z0-9.-]+$", max_length=253)] | None = None
+    host: Host | None = None
     methods: tuple[Method, ...] = ()
 
 
@@ -166,10 +226,10 @@ class Static(_Part, frozen=True):
     """What is read once at start: listeners and the data directory."""
 
     listen: Listen = Listen()
-    data: str = "./data"
+    data: File = "./data"
 
 
-def schema() -> dict[str, object]:
+def schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of a whole ``headgate.yaml``, static keys included."""
     keys = [
         (item.name, item.type, field(default=item.default))
@@ -179,4 +239,18 @@ def schema() -> dict[str, object]:
         for item in msgspec.structs.fields(kind)
     ]
     whole = msgspec.defstruct("Headgate", keys, frozen=True, forbid_unknown_fields=True)
-    return msgspec.json.schema(whole)
+    whole.__doc__ = "The config of Headgate, an AI gateway."
+    found: dict[str, Any] = _without_null(msgspec.json.schema(whole))
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}
+
+
+def _without_null(part: Any) -> Any:
+    """Leave ``null`` out: None is how the Structs say that a key was left out, and an empty value is an error."""
+    if isinstance(part, list):
+        return [_without_null(item) for item in part]
+    if not isinstance(part, dict):
+        return part
+    part = {key: _without_null(item) for key, item in part.items() if not (key == "default" and item is None)}
+    kinds = [kind for kind in part.pop("anyOf", []) if kind != {"type": "null"}]
+    # Structs have no other unions; one with two kinds left would need an answer here.
+    return part | kinds[0] if len(kinds) == 1 else part | ({"anyOf": kinds} if kinds else {})

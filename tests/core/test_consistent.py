@@ -122,6 +122,11 @@ def test_a_reference_is_reported_even_beside_parts_of_the_wrong_shape() -> None:
     assert found == [Problem(("routes", "r", "upstream"), "no upstream is named 'zzz'")]
 
 
+@pytest.mark.parametrize(("section", "whole"), [([], True), (None, True), ({}, False)])
+def test_what_could_not_be_read_is_not_called_missing(section: object, whole: bool) -> None:
+    assert problems_of({"routes": {"r": {"upstream": "zzz"}}, "upstreams": section}, whole=whole) == []
+
+
 def test_no_suggestion_is_sought_among_very_many_names() -> None:
-    assert nearest("ab1", ["ab2"]) == "; did you mean 'ab2'?"
-    assert nearest("ab1", [f"ab{index}" for index in range(501)]) == ""
+    assert nearest("abc1", ["abc2"]) == "; did you mean 'abc2'?"
+    assert nearest("abc1", [f"abc{index}" for index in range(501)]) == ""
