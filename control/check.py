@@ -1,0 +1,102 @@
+"""What only values can tell: units out of range, ports, words that name no extension.
+
+Like `core.consistent`, the checks read plain data and pass over anything of the wrong shape.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from core.consistent import ANY, Problem, nearest, walk
+from core.units import parse_duration, parse_rate, parse_size
+
+__all__ = ["Words", "unusable"]
+
+# Kind of extension (dialect, strategy, balance) -> the words there are; a kind left out is not checked.
+Words = Mapping[str, Collection[str]]
+
+WORDS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("dialect", ("providers", ANY, "dialect")),
+    ("strategy", ("models", ANY, "strategy")),
+    ("balance", ("upstreams", ANY, "balance")),
+)
+DAY = 86_400 * 10**9
+MILLISECOND = 10**6
+GIB = 1024**3
+# A bucket that takes longer than this to fill is of no use, and its arithmetic would leave 63 bits.
+LONGEST_BURST = 366 * DAY
+
+
+def unusable(data: Any, words: Words) -> list[Problem]:
+    """Return every value in the config `data` that has the right shape and still cannot be used."""
+    found = [*_unknown_words(data, words), *_limits(data)]
+    for path, check in CHECKS:
+        for place, value in walk(data, path):
+            reason = check(value) if isinstance(value, str) else ""
+            if reason:
+                found.append(Problem(place, reason))
+    return found
+
+
+def _unknown_words(data: Any, words: Words) -> Iterator[Problem]:
+    for kind, pattern in WORDS:
+        if kind not in words:
+            continue
+        known = sorted(words[kind])
+        for path, word in walk(data, pattern):
+            if isinstance(word, str) and word not in known:
+                hint = nearest(word, known) or f"; there is {', '.join(known)}"
+                yield Problem(path, f"no {kind} is named {word!r}{hint}")
+
+
+def _limits(data: Any) -> Iterator[Problem]:
+    for path, limits in walk(data, ("consumers", ANY, "limits")):
+        if not isinstance(limits, Mapping):
+            continue
+        rate, burst = limits.get("requests"), limits.get("burst")
+        if burst is not None and rate is None:
+            yield Problem((*path, "burst"), "a burst belongs to a rate: give requests: N/s too")
+        if not isinstance(rate, str) or not isinstance(burst, int):
+            continue
+        try:
+            count, period = parse_rate(rate)
+        except ValueError:
+            continue
+        if burst * period > LONGEST_BURST * count:
+            yield Problem((*path, "burst"), f"at {rate} a burst of {burst} would take over a year to earn")
+
+
+def _duration(text: str) -> str:
+    try:
+        length = parse_duration(text)
+    except ValueError:
+        return ""
+    return "" if MILLISECOND <= length <= DAY else "must be from 1ms to 24h"
+
+
+def _size(text: str) -> str:
+    try:
+        size = parse_size(text)
+    except ValueError:
+        return ""
+    return "" if 1 <= size <= GIB else "must be from 1B to 1GiB"
+
+
+def _port(text: str) -> str:
+    try:
+        port = urlsplit(text if "://" in text else f"//{text}").port
+    except ValueError:
+        return "the port must be from 1 to 65535"
+    # Port 0 is good for listening: the system picks one.
+    return "the port must be from 1 to 65535" if port == 0 and "://" in text else ""
+
+
+CHECKS: tuple[tuple[tuple[str, ...], Callable[[str], str]], ...] = (
+    (("listen", "http"), _port),
+    (("providers", ANY, "base_url"), _port),
+    (("upstreams", ANY, "endpoints", ANY), _port),
+    (("models", ANY, "timeouts", ANY), _duration),
+    (("routes", ANY, "timeouts", ANY), _duration),
+    (("models", ANY, "max_body"), _size),
+    (("routes", ANY, "max_body"), _size),
+)
