@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core import snapshot
@@ -142,12 +142,14 @@ def test_a_config_altered_together_with_its_checksums_is_decoded_or_a_snapshot_e
     assert refused > 1_000
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400))
 def test_any_bytes_are_a_snapshot_error(data: bytes) -> None:
     with pytest.raises(SnapshotError):
         decode(data)
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=1, max_size=100))
 def test_any_config_bytes_with_right_checksums_are_decoded_or_a_snapshot_error(body: bytes) -> None:
     try:

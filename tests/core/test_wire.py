@@ -1,7 +1,7 @@
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core import wire
@@ -109,6 +109,7 @@ def test_a_reader_stays_broken_after_the_first_error() -> None:
         reader.feed(STREAM)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes_give_frames_or_a_frame_error(data: bytes) -> None:
     for stream in (data, framed(data)):
@@ -118,6 +119,7 @@ def test_any_bytes_give_frames_or_a_frame_error(data: bytes) -> None:
             continue
 
 
+@settings(deadline=None)
 @given(position=st.integers(0, len(STREAM) - 1), byte=st.integers(0, 255), tail=st.integers(0, 20))
 def test_a_corrupted_stream_gives_frames_or_a_frame_error(position: int, byte: int, tail: int) -> None:
     data = bytearray(STREAM)
