@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Runs the tests of core on an uncompiled copy: as plain Python, integers do not wrap and types are not coerced, so what
+# only the compiled build passes fails here. The cells stay compiled, as they are C memory and have no plain form.
+set -euo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+python=${PYTHON:-$root/.venv/bin/python}
+[[ -x $python ]] || { echo "no $python; run: make build" >&2; exit 1; }
+compgen -G "$root/core/cells.*.so" >/dev/null || { echo "the cells are not compiled; run: make build" >&2; exit 1; }
+
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+mkdir "$folder/tests"
+cp -R "$root/core" "$root/pyproject.toml" "$folder"
+cp -R "$root/tests/core" "$folder/tests"
+find "$root/tests" -maxdepth 1 -name 'conftest.py' -exec cp {} "$folder/tests" \;
+find "$folder/core" \( -name '*.so' -o -name '*.c' -o -name '*.pxd' \) -not -name 'cells.*' -delete
+
+cd "$folder"
+unset PYTHONPATH
+"$python" - <<'CHECK'
+import importlib
+import sys
+from pathlib import Path
+
+sys.path.insert(0, "")
+for path in sorted(Path("core").rglob("*.py")):
+    name = ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+    found = importlib.import_module(name).__file__
+    assert found == str(path.resolve()), f"{name} came from {found}"
+CHECK
+"$python" -m pytest -p no:cacheprovider -q tests/core "$@"
