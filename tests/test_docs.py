@@ -48,7 +48,7 @@ def broken_links(root: Path) -> list[str]:
 
 
 def lost_pages(root: Path) -> list[str]:
-    """Return the pages under docs/ that no path of links leads to from README.md; a link to a folder means all of it."""
+    """Return the pages of docs/ that no links lead to from README.md; a link to a folder means all of it."""
     found, todo = set(), [(root / "README.md").resolve()]
     while todo:
         page = todo.pop()
