@@ -1,0 +1,132 @@
+import os
+import socket
+from typing import Any
+
+import pytest
+
+from control.feed import Peer
+from core.wire import FORMAT, Ack, Hello, Nack, Usage, UsageEvent
+
+
+def event(seq: int) -> UsageEvent:
+    return UsageEvent(
+        0, "boot-0", seq, 0, "", "", "payments", "", "first", "", 200, "", False, 1, 0, 0, 3, 5, 0, 0, True
+    )
+
+
+async def test_a_worker_gets_the_active_snapshot_when_it_connects(control: Any) -> None:
+    worker = await control.worker(0)
+    push = await worker.push()
+    assert (push.version, push.digest) == (1, control.publisher.active.snapshot.digest)
+
+
+async def test_an_acked_snapshot_shows_as_serving(control: Any) -> None:
+    await control.serving(3)
+    (state,) = control.feed.states()
+    assert (state.worker, state.pid, state.state, state.version) == (3, os.getpid(), "serving", 1)
+
+
+async def test_a_nack_at_connect_shows_as_refused_with_its_reason(control: Any) -> None:
+    worker = await control.worker(0)
+    await worker.nack("no such dialect")
+    await control.until(lambda: control.feed.states()[0].state == "refused")
+    assert control.feed.states()[0].reason == "no such dialect"
+
+
+async def test_a_worker_that_reconnects_gets_the_snapshot_again(control: Any) -> None:
+    (worker,) = await control.serving(0)
+    worker.close()
+    await control.until(lambda: not control.feed.peers)
+    again = await control.worker(0)
+    assert (await again.push()).version == 1
+
+
+async def test_the_successor_of_a_worker_takes_its_place_and_the_old_connection_ends(control: Any) -> None:
+    (old,) = await control.serving(0)
+    (new,) = await control.serving(0)
+    assert await old.closed()
+    assert control.feed.peers[0].holds is control.feed.active
+    assert not new.reader.at_eof()
+
+
+async def test_usage_is_counted_once_even_if_it_is_sent_again_after_a_reconnect(control: Any) -> None:
+    for batch in ([event(1), event(2)], [event(1), event(2), event(3)]):
+        (worker,) = await control.serving(0)
+        worker.send(Usage(batch))
+        worker.close()
+        await control.until(lambda: not control.feed.peers)
+    (row,) = control.feed.usage.rows()
+    assert (row.requests, row.input_tokens, row.output_tokens) == (3, 9, 15)
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        (Usage([]),),
+        (Ack(1, "00"),),
+        (Hello(FORMAT + 1, 0, 1, "b"),),
+        (Hello(FORMAT, 64, 1, "b"),),
+        (Hello(FORMAT, -1, 1, "b"),),
+        (Hello(FORMAT, 0, 1, "b"), Hello(FORMAT, 0, 1, "b")),
+        (Hello(FORMAT, 0, 1, "b"), Ack(1, "00")),
+        (Hello(FORMAT, 0, 1, "b"), Nack(9, "00", "no")),
+    ],
+    ids=["usage-first", "ack-first", "format", "index-high", "index-low", "twice", "ack-of-another", "nack-of-another"],
+)
+async def test_a_frame_out_of_place_ends_the_connection(control: Any, frames: Any) -> None:
+    worker = await control.connection(*frames)
+    assert await worker.closed()
+    assert not control.feed.peers
+
+
+async def test_bytes_that_are_no_frame_end_the_connection(control: Any) -> None:
+    worker = await control.connection()
+    worker.writer.write(b"GET / HTTP/1.1\r\n\r\n")
+    assert await worker.closed()
+
+
+async def test_a_frame_larger_than_workers_send_is_refused_by_its_length(control: Any) -> None:
+    worker = await control.connection()
+    worker.writer.write((17 * 1024 * 1024).to_bytes(4, "big"))
+    assert await worker.closed()
+
+
+async def test_another_user_is_refused_before_a_byte_is_read(control: Any) -> None:
+    control.feed.uid = os.geteuid() + 1
+    worker = await control.worker(0)
+    assert await worker.closed()
+    assert not control.feed.peers
+
+
+async def test_credentials_that_cannot_be_read_are_refused(control: Any) -> None:
+    ours, theirs = socket.socketpair()
+    ours.close()
+
+    class Transport:
+        aborted = False
+
+        def get_extra_info(self, name: str) -> socket.socket:
+            return ours
+
+        def abort(self) -> None:
+            self.aborted = True
+
+    transport = Transport()
+    Peer(control.feed).connection_made(transport)  # type: ignore[arg-type]
+    theirs.close()
+    assert transport.aborted
+
+
+async def test_all_serving_waits_for_every_worker_on_the_list(control: Any) -> None:
+    control.feed.heard(f"workers 2 0:{os.getpid()} 1:{os.getpid()}")
+    await control.serving(0)
+    assert [state.state for state in control.feed.states()] == ["serving", "starting"]
+    assert not control.feed._all_serving()
+    await control.serving(1)
+    await control.feed.all_serving()
+
+
+async def test_a_worker_that_should_run_and_does_not_is_absent(control: Any) -> None:
+    control.feed.heard("workers 2 1:7")
+    assert [(state.worker, state.state) for state in control.feed.states()] == [(0, "absent"), (1, "starting")]
+    assert control.feed.absent() == {0}
