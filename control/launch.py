@@ -1,0 +1,110 @@
+"""What `headgate up`, `headgate control` and `headgate plane` start: sockets, tables and processes, from one config."""
+
+import mmap
+import os
+import socket
+import stat
+import uuid
+from pathlib import Path
+
+from control.datadir import ADMIN, CONTROL, DataError, bind_tcp, bind_unix, lock, prepare
+from control.load import load
+from control.log import Log
+from control.secrets import references
+from control.supervise import Child, Supervisor, worker_environment
+from core.cells import Cells, size_for
+from core.model import Config
+
+__all__ = ["launch"]
+
+LIMITS = "limits"
+LIMIT_ROWS = 1 << 17  # subjects of limits the table has room for; a sparse file, so unused ones cost nothing
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def launch(config_path: Path, data: Path | None, *, control: bool, plane: bool) -> int:
+    """Run the asked halves under one supervisor until a signal ends them; return the exit status.
+
+    data: None takes the config's. Raises ConfigError or DataError before anything is started.
+    """
+    loaded = load(config_path)
+    log = Log("supervisor")
+    listen = loaded.static.listen
+    home = prepare(data or Path(loaded.static.data))
+    # Held until this process ends: a second supervisor would give two workers the same cells.
+    held = lock(home, [half for half, asked in (("control", control), ("plane", plane)) if asked])
+    children: list[Child] = []
+    addresses: dict[str, str] = {"data": str(home)}
+    if control:
+        feed, admin = bind_unix(home / CONTROL), bind_unix(home / ADMIN)
+        children.append(_control(config_path, home, feed, admin))
+        addresses["admin"] = str(home / ADMIN)
+    cells: Cells | None = None
+    if plane:
+        cells = _limits(home / LIMITS)
+        listener = bind_tcp(listen.http)
+        addresses["http"] = _address(listener)
+        environment = worker_environment(os.environ, _secret_variables(loaded.config))
+        children += [_worker(index, listen.workers, home, listener, environment) for index in range(listen.workers)]
+
+    def worker_ended(index: int) -> None:
+        assert cells is not None
+        cells.reap(index)
+
+    def ready() -> None:
+        log("ready", **addresses)
+
+    log("starting", pid=os.getpid(), config=config_path, workers=listen.workers if plane else 0, **addresses)
+    try:
+        return Supervisor(children, log, worker_ended, ready).run()
+    finally:
+        log("stopped", pid=os.getpid())
+        for handle in held:
+            os.close(handle)
+
+
+def _control(config_path: Path, data: Path, feed: socket.socket, admin: socket.socket) -> Child:
+    arguments = ["control.main", "--config", os.path.abspath(config_path), "--data", str(data)]
+    arguments += ["--control-fd", str(feed.fileno()), "--admin-fd", str(admin.fileno())]
+    return Child("control", arguments, (feed.fileno(), admin.fileno()), dict(os.environ))
+
+
+def _worker(index: int, workers: int, data: Path, listener: socket.socket, environment: dict[str, str]) -> Child:
+    arguments = ["plane.main", "--worker", str(index), "--workers", str(workers)]
+    arguments += ["--listen-fd", str(listener.fileno()), "--control", str(data / CONTROL), "--data", str(data)]
+    return Child(f"worker-{index}", arguments, (listener.fileno(),), environment, worker=index)
+
+
+def _limits(path: Path) -> Cells:
+    """Map the table of limits, made if it is missing or of another size, and ready it for this boot of the host."""
+    size = size_for(LIMIT_ROWS)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise DataError(f"{path}: is not a regular file; remove it")
+        if found.st_size != size:
+            os.truncate(handle, 0)
+            os.truncate(handle, size)
+        table = mmap.mmap(handle, size)
+        cells = Cells(table)
+        cells.prepare(uuid.UUID(BOOT_ID.read_text().strip()).bytes)
+    except ValueError as error:
+        raise DataError(f"{path}: {error}; remove it to start with fresh limits") from error
+    finally:
+        os.close(handle)
+    # A new table was read through once; the supervisor has no further use for most of it in memory.
+    table.madvise(mmap.MADV_DONTNEED)
+    # What workers of a killed supervisor held; none runs now.
+    for index in range(cells.workers):
+        cells.reap(index)
+    return cells
+
+
+def _secret_variables(config: Config) -> frozenset[str]:
+    return frozenset(name.removeprefix("env:") for name in references(config) if name.startswith("env:"))
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
