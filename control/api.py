@@ -1,0 +1,165 @@
+"""The HTTP API on the admin socket: thin handlers, Structs in and out, errors as problem+json (RFC 9457).
+
+Its description is at ``/schema/openapi.json``; no page of it loads anything from elsewhere.
+"""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+from granian.constants import Interfaces
+from granian.net import SocketHolder  # type: ignore[attr-defined]
+from granian.server.embed import Server
+from litestar import Litestar, Request, Response, get, post
+from litestar.di import NamedDependency, Provide
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig, ResponseSpec
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.params import JSONBody
+from msgspec import Meta, Struct
+
+from control.feed import Feed, WorkerState
+from control.log import Log
+from control.publish import Applied, Publisher, WorkerAnswer
+from control.usage import UsageRow
+from core.errors import ConfigError
+
+__all__ = ["AdminServer", "Apply", "Health", "Problem", "Status", "application"]
+
+PROBLEM_JSON = "application/problem+json"
+
+
+class Apply(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which config to make active. path: absolute, a file or a directory on the control process's host."""
+
+    path: Annotated[str, Meta(pattern="^/", max_length=4096)]
+
+
+class Health(Struct, frozen=True):
+    """The control process answers; version is that of the active snapshot."""
+
+    status: str
+    version: int
+
+
+class Status(Struct, frozen=True):
+    """What is active, who serves it, and what was used since the control process started."""
+
+    version: int
+    digest: str
+    pid: int
+    workers: list[WorkerState]
+    usage: list[UsageRow]
+
+
+class Problem(Struct, frozen=True, omit_defaults=True):
+    """Why a call failed.
+
+    problems: one line for each thing wrong in a config. version and digest: what stays active after a refused apply,
+    with each worker's answer and the refused version's number.
+    """
+
+    type: str
+    title: str
+    status: int
+    detail: str = ""
+    problems: tuple[str, ...] = ()
+    version: int = 0
+    digest: str = ""
+    workers: tuple[WorkerAnswer, ...] = ()
+    refused_version: int = 0
+
+
+class Admin:
+    """What the handlers work with."""
+
+    def __init__(self, publisher: Publisher, feed: Feed) -> None:
+        self.publisher = publisher
+        self.feed = feed
+
+
+@post(
+    "/v1/apply",
+    status_code=200,
+    responses={
+        400: ResponseSpec(Problem, description="The request is malformed.", media_type=PROBLEM_JSON),
+        409: ResponseSpec(
+            Problem, description="A worker refused the snapshot; the old one stays.", media_type=PROBLEM_JSON
+        ),
+        422: ResponseSpec(Problem, description="The config is wrong; nothing was sent.", media_type=PROBLEM_JSON),
+    },
+)
+async def apply(data: JSONBody[Apply], admin: NamedDependency[Admin]) -> Response[Applied | Problem]:
+    """Load, prove and publish a config; answers when every worker has."""
+    # Shielded: a caller who hangs up must not stop a publication half-way.
+    applied = await asyncio.shield(asyncio.create_task(admin.publisher.apply(Path(data.path))))
+    if applied.result != "refused":
+        return Response(applied)
+    return problem(
+        409,
+        "refused",
+        "A worker did not take the snapshot; the old one stays active.",
+        version=applied.version,
+        digest=applied.digest,
+        workers=applied.workers,
+        refused_version=applied.refused_version,
+    )
+
+
+@get("/v1/status")
+async def status(admin: NamedDependency[Admin]) -> Status:
+    """Show the active snapshot, the workers and the usage totals."""
+    snapshot = admin.publisher.active.snapshot
+    return Status(snapshot.version, snapshot.digest, os.getpid(), admin.feed.states(), admin.feed.usage.rows())
+
+
+@get("/v1/health")
+async def health(admin: NamedDependency[Admin]) -> Health:
+    """Answer that the control process lives."""
+    return Health("ok", admin.publisher.active.snapshot.version)
+
+
+def problem(status_code: int, word: str, title: str, **members: Any) -> Response[Any]:
+    """Return a problem+json response; `word` is its stable name."""
+    body = Problem(f"urn:headgate:{word}", title, status_code, **members)
+    return Response(body, status_code=status_code, media_type=PROBLEM_JSON)
+
+
+def application(publisher: Publisher, feed: Feed, log: Log) -> Litestar:
+    """Return the API over this publisher and feed."""
+    admin = Admin(publisher, feed)
+
+    def wrong_config(_: Request[Any, Any, Any], error: ConfigError) -> Response[Any]:
+        return problem(422, "config", "The config cannot be used; nothing was sent.", problems=tuple(error.problems))
+
+    def refused(_: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
+        items = [item for item in error.extra or () if isinstance(item, dict)]
+        detail = "; ".join(f"{item.get('key', '')}: {item.get('message', '')}" for item in items)
+        return problem(error.status_code, "request", error.detail, detail=detail)
+
+    def failed(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+        log("error", path=request.url.path, kind=type(error).__name__, reason=str(error))
+        return problem(500, "internal", "The control process failed; its log says why.")
+
+    return Litestar(
+        [apply, status, health],
+        dependencies={"admin": Provide(lambda: admin, sync_to_thread=False)},
+        exception_handlers={ConfigError: wrong_config, HTTPException: refused, Exception: failed},
+        openapi_config=OpenAPIConfig("Headgate control API", "1", render_plugins=[JsonRenderPlugin()]),
+        logging_config=None,
+    )
+
+
+class AdminServer(Server):
+    """granian on a Unix socket that was bound by the supervisor; see docs/adr/0007."""
+
+    def __init__(self, target: Litestar, handle: int) -> None:
+        super().__init__(target, interface=Interfaces.ASGI, websockets=False, log_enabled=False)
+        self._inherited = handle
+
+    def _init_shared_socket(self) -> None:
+        # What granian's own method sets after it has bound; its stubs know neither the arguments nor the attributes.
+        self._shd: Any = SocketHolder(self._inherited, True, self.backlog)  # type: ignore[call-arg]
+        self._sfd: Any = self._inherited
+        self._ssp = None

@@ -1,0 +1,102 @@
+"""The control process: owns the active snapshot, feeds the workers, answers on the admin socket.
+
+The supervisor starts it with sockets that are bound already and, over ``--supervisor-fd``, tells it which workers live.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvloop
+
+from control.api import AdminServer, application
+from control.feed import Feed, Peer
+from control.log import Log
+from control.publish import Active, Publisher, resume
+from control.supervise import CONFIG_REFUSED
+from control.usage import UsageTable
+from core.errors import ConfigError
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run until SIGTERM or SIGINT; return the exit status: `CONFIG_REFUSED` if the config cannot be served."""
+    parser = argparse.ArgumentParser(prog="python -m control.main", description="The control process; see headgate up.")
+    parser.add_argument("--config", type=Path, required=True, help="file or directory to serve at start")
+    parser.add_argument("--data", type=Path, required=True, help="the data directory")
+    parser.add_argument("--control-fd", type=int, required=True, help="listening Unix socket for workers")
+    parser.add_argument("--admin-fd", type=int, required=True, help="listening Unix socket for the API")
+    parser.add_argument("--supervisor-fd", type=int, required=True, help="socket to the supervisor")
+    asked = parser.parse_args(arguments)
+    log = Log("control")
+    try:
+        active = resume(asked.config, asked.data, log)
+    except ConfigError as error:
+        print("\n".join(error.problems), file=sys.stderr)  # noqa: T201 for a person, as validate prints it
+        return CONFIG_REFUSED
+    return uvloop.run(serve(asked, active, log))
+
+
+async def serve(asked: argparse.Namespace, active: Active, log: Log) -> int:
+    """Serve workers and the API until a signal, or until a part of it ends that must not."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    usage = UsageTable()
+    feed = Feed(active.offer, usage, os.geteuid(), log)
+    publisher = Publisher(feed, active, asked.config, asked.data, log)
+    workers = await loop.create_unix_server(
+        lambda: Peer(feed), sock=socket.socket(fileno=asked.control_fd), backlog=4096
+    )
+    api = AdminServer(application(publisher, feed, log), asked.admin_fd)
+    log("serving", version=active.snapshot.version, digest=active.snapshot.digest)
+    parts = {
+        asyncio.create_task(stop.wait(), name="signal"),
+        asyncio.create_task(api.serve(), name="api"),
+        asyncio.create_task(_follow(asked.supervisor_fd, feed), name="supervisor"),
+    }
+    ended, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+    status = 0
+    for part in ended:
+        if part.get_name() != "signal":
+            log("ended", part=part.get_name(), reason=part.exception() or "it returned")
+            status = 1
+    workers.close()
+    feed.close()
+    api.stop()  # type: ignore[no-untyped-call]
+    for part in parts - ended:
+        if part.get_name() != "api":
+            part.cancel()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(5):
+            await asyncio.gather(*parts, return_exceptions=True)
+    return status
+
+
+async def _follow(handle: int, feed: Feed) -> None:
+    """Take in the supervisor's lines until it is gone; tell it, once, that every worker serves."""
+    lines, writer = await asyncio.open_connection(sock=socket.socket(fileno=handle))
+
+    async def tell() -> None:
+        await feed.all_serving()
+        writer.write(b"ready\n")
+
+    told = asyncio.create_task(tell())
+    try:
+        while line := await lines.readline():
+            feed.heard(line.decode())
+    finally:
+        told.cancel()
+        writer.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
