@@ -1,4 +1,5 @@
 cimport cython
+from core.splice cimport scan
 
 @cython.final
 cdef class EventScan:
@@ -30,9 +31,11 @@ cdef class EventScan:
         char="unsigned char"
     )
     cdef Py_ssize_t _scan(self, const unsigned char* text, Py_ssize_t size) except -1
+    @cython.locals(text=bytes, spans=list)
     cdef bint _inspect(self, bytes event) except -1
     cdef bytes _without_drops(self, bytes out)
 
 @cython.locals(end=Py_ssize_t, index=Py_ssize_t, name="const unsigned char*")
 cdef int _key(const unsigned char* text, Py_ssize_t at, Py_ssize_t size) noexcept
 cdef int _data_line(const unsigned char* text, Py_ssize_t at, Py_ssize_t end) noexcept
+cdef bytes _part(bytes text, tuple span)

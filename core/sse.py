@@ -5,26 +5,13 @@ One pass looks for the ends of events and for the keys ``"usage"`` and ``"error"
 that has one of them with a value, or ``[DONE]``, is taken apart. Bytes are never rewritten.
 """
 
-from msgspec import DecodeError, Raw, Struct
-from msgspec.json import Decoder
-
 from core.errors import GatewayError
+from core.splice import scan
 
 __all__ = ["EventScan"]
 
-_NULL = Raw(b"null")
-
-
-class _View(Struct, gc=False):
-    """The fields of a data object we act on, each as the text it was sent in."""
-
-    choices: Raw = _NULL
-    usage: Raw = _NULL
-    error: Raw = _NULL
-
-
-_view = Decoder(_View)
-_plain = Decoder()
+_KEYS = (b"choices", b"usage", b"error")
+_EMPTY = frozenset({b"", b"null", b"false", b"0", b'""', b"[]", b"{}"})
 
 
 class EventScan:
@@ -149,15 +136,15 @@ class EventScan:
             self.done = True
             return False
         try:
-            view = _view.decode(text)
-        except (DecodeError, RecursionError):
+            spans = scan(text, _KEYS)
+        except GatewayError:
             return False
-        if _truthy(bytes(view.error)):
+        if _part(text, spans[2]) not in _EMPTY:
             self.error = True
-        if not bytes(view.usage).startswith(b"{"):
+        if not _part(text, spans[1]).startswith(b"{"):
             return False
         self.usage = text
-        return self.strip_usage and bytes(view.choices)[1:].strip() == b"]" and bytes(view.choices).startswith(b"[")
+        return self.strip_usage and _part(text, spans[0]) == b"[]"
 
     def _without_drops(self, out: bytes) -> bytes:
         parts, at = [], 0
@@ -208,8 +195,6 @@ def _data_of(event: bytes) -> bytes:
     return b"\n".join(lines)
 
 
-def _truthy(text: bytes) -> bool:
-    try:
-        return bool(_plain.decode(text))
-    except (DecodeError, RecursionError):
-        return True
+def _part(text: bytes, span: tuple[int, int]) -> bytes:
+    """Return the value at `span` without white space; ``b""`` if the key is absent."""
+    return b"".join(text[span[0] : span[1]].split()) if span[0] >= 0 else b""

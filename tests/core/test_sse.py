@@ -1,0 +1,243 @@
+"""core.sse: whole events out, the same however the bytes are cut, and what they say read in passing."""
+
+import json
+import re
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from core.errors import GatewayError
+from core.sse import EventScan
+
+USAGE = b'{"id":"c","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":5}}'
+
+
+class Reader:
+    """The naive reader: lines first, then blocks up to each empty line."""
+
+    def __init__(self, stream: bytes, strip: bool) -> None:
+        self.usage, self.done, self.error, self.events = b"", False, False, 0
+        block, kept = b"", []
+        for line, end in re.findall(rb"([^\r\n]*)(\r\n|\n|\r)", stream):
+            block += line + end
+            if not line:
+                if not self.take(block, strip):
+                    kept.append(block)
+                block = b""
+        self.whole = b"".join(kept)
+        self.tail = stream[re.search(rb"(?s)(?:.*?(?:\r\n|\n|\r))*", stream).end() :]
+        self.tail = block + self.tail
+
+    def take(self, block: bytes, strip: bool) -> bool:
+        lines = [line.partition(b":") for line in re.split(rb"\r\n|\n|\r", block)]
+        values = [value.removeprefix(b" ") for name, _, value in lines if name == b"data"]
+        self.events += bool(values)
+        data = b"\n".join(values)
+        self.done |= data == b"[DONE]"
+        try:
+            value = json.loads(data)
+        except ValueError:
+            return False
+        if not isinstance(value, dict):
+            return False
+        self.error |= bool(value.get("error"))
+        if not isinstance(value.get("usage"), dict):
+            return False
+        self.usage = data
+        return strip and value.get("choices") == []
+
+
+ends = st.sampled_from([b"\n", b"\n", b"\n", b"\r\n", b"\r"])
+objects = st.fixed_dictionaries(
+    {},
+    optional={
+        "choices": st.sampled_from([[], [], [{"delta": {"content": '"usage":{"a":1}'}}], None, {}]),
+        "usage": st.sampled_from([None, None, {"prompt_tokens": 1}, {}, 7]),
+        "error": st.sampled_from([None, "", {"message": "no"}, False, []]),
+        "x": st.sampled_from(["usage", "\\", 'a"', {"usage": {"a": 1}, "error": "inner"}, "\u00e9"]),
+    },
+)
+layouts = st.sampled_from([(",", ":"), (", ", ": "), (" , ", "  :  ")])
+data = st.builds(
+    lambda value, layout: json.dumps(value, separators=layout).encode(), objects, layouts
+) | st.sampled_from([b"[DONE]", b"[1]", b"", b"hello", b'{"usage":{', b'{"usage"', USAGE])
+fields = st.builds(
+    lambda space, value: b"data:" + space + value, st.sampled_from([b" ", b"", b"  "]), data
+) | st.sampled_from(
+    [b": ping", b"event: x", b"data", b"dat: 1", b"datax: 1", b"id: 1", b"retry: 3", b"data :1", b'"us']
+)
+lines = st.builds(lambda field, end: field + end, fields, ends) | ends
+streams = st.lists(lines, max_size=14).map(b"".join)
+
+
+def fed(pieces: list[bytes], strip: bool) -> tuple[bytes, EventScan]:
+    scan = EventScan()
+    scan.strip_usage = strip
+    out = b"".join([scan.feed(piece) for piece in pieces])
+    return out, scan
+
+
+def state(scan: EventScan | Reader) -> tuple[bytes, bool, bool, int]:
+    return scan.usage, scan.done, scan.error, scan.events
+
+
+@given(streams, st.booleans(), st.lists(st.integers(0, 400), max_size=5))
+@settings(max_examples=400, deadline=None)
+@example(b"data: 1\r\n\r\ndata: 2\r\n\r\n", False, [10])
+@example(b"data: 1\r\rdata: " + USAGE + b"\r\n\r\ndata: 3\n\r\n", True, [9, 94, 95])
+def test_any_cut_of_a_stream_gives_what_the_naive_reader_gives(stream, strip, cuts):
+    cuts = sorted({min(cut, len(stream)) for cut in cuts})
+    pieces = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+    naive = Reader(stream, strip)
+    out, scan = fed(pieces, strip)
+    assert out == naive.whole
+    assert state(scan) == state(naive)
+
+
+@given(streams, st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_a_stream_fed_byte_by_byte_gives_what_it_gives_whole(stream, strip):
+    whole, together = fed([stream], strip)
+    out, apart = fed([stream[at : at + 1] for at in range(len(stream))], strip)
+    assert out == whole
+    assert state(apart) == state(together)
+    assert apart.flush() == together.flush()
+    assert state(apart) == state(together)
+
+
+@given(streams)
+@settings(max_examples=150, deadline=None)
+def test_without_stripping_every_byte_comes_through(stream):
+    out, scan = fed([stream], False)
+    assert out + scan.flush() == stream
+    assert scan.flush() == b""
+
+
+@given(st.binary(max_size=80), st.integers(0, 80))
+@settings(max_examples=300, deadline=None)
+def test_bytes_of_any_kind_come_through(stream, cut):
+    out, scan = fed([stream[:cut], stream[cut:]], True)
+    if not scan.usage:
+        assert out + scan.flush() == stream
+
+
+def test_an_event_is_handed_on_as_soon_as_its_blank_line_begins():
+    for end in (b"\n\n", b"\r\n\r\n", b"\r\r", b"\n\r\n", b"\r\n\n", b"\r\n\r"):
+        scan = EventScan()
+        assert scan.feed(b"data: 1" + end[:-1]) in (b"", b"data: 1" + end[:-1])
+        assert scan.events + len(scan.feed(end[-1:])) > 0
+        assert scan.events == 1
+        assert scan.flush() == b""
+
+
+def test_a_read_that_ends_with_an_event_is_returned_as_the_same_object():
+    scan, chunk = EventScan(), b"data: 1\n\ndata: 2\n\n"
+    assert scan.feed(chunk) is chunk
+
+
+def test_usage_is_the_text_of_the_last_object_that_has_it():
+    scan = EventScan()
+    scan.feed(b'data: {"usage":{"a":1}}\n\ndata: {"usage":null}\n\ndata:{ "usage" : {"a":2}, "choices":[] }\n\n')
+    assert scan.usage == b'{ "usage" : {"a":2}, "choices":[] }'
+    scan.feed(b"data: [DONE]\n\n")
+    assert (scan.usage[:12], scan.done) == (b'{ "usage" : ', True)
+
+
+def test_usage_spread_over_two_data_lines_is_one_text():
+    scan = EventScan()
+    scan.feed(b'event: x\ndata: {"usage":\ndata: {"a":1}}\n\n')
+    assert json.loads(scan.usage) == {"usage": {"a": 1}}
+
+
+def test_usage_beside_an_emoji_that_the_vendor_cut_in_half_is_still_read():
+    scan = EventScan()
+    scan.strip_usage = True
+    event = b'data: {"choices":[{"delta":{"content":"\\ud83d"}}],"usage":{"a":1}}\n\n'
+    assert scan.feed(event) == event
+    assert b'"a":1' in scan.usage
+
+
+@pytest.mark.parametrize("choices", [b"[]", b"[ ]", b" [\t] "])
+def test_the_event_that_only_carries_usage_is_withheld_when_asked(choices):
+    event = b'data: {"choices":' + choices + b',"usage":{"prompt_tokens":1}}\n\n'
+    scan = EventScan()
+    scan.strip_usage = True
+    assert scan.feed(b"data: a\n\n" + event + b"data: [DONE]\n\n") == b"data: a\n\ndata: [DONE]\n\n"
+    assert (scan.events, scan.done) == (3, True)
+    assert b"prompt_tokens" in scan.usage
+    assert EventScan().feed(event) == event
+
+
+@pytest.mark.parametrize("choices", [b'[{"index":0,"delta":{}}]', b"null", b"[[]]", b"{}", b'"[]"', b"0"])
+def test_an_event_that_carries_more_than_usage_is_never_withheld(choices):
+    event = b'data: {"choices":' + choices + b',"usage":{"prompt_tokens":1}}\n\n'
+    scan = EventScan()
+    scan.strip_usage = True
+    assert scan.feed(event) == event
+    assert b"prompt_tokens" in scan.usage
+
+
+def test_words_inside_content_are_not_usage_nor_an_error():
+    scan = EventScan()
+    scan.feed(b'data: {"choices":[{"delta":{"content":"\\"usage\\":{\\"a\\":1},\\"error\\":\\"x\\""}}]}\n\n')
+    scan.feed(b': {"usage":{"a":1},"error":"x"}\n\n')
+    scan.feed(b'data: {"x":{"usage":{"a":1},"error":"x"}}\n\n')
+    assert (scan.usage, scan.error, scan.events) == (b"", False, 2)
+
+
+@pytest.mark.parametrize("value", [b'{"message":"overloaded"}', b'"x"', b"1", b'["\\ud83d"]'])
+def test_an_error_object_in_the_stream_is_noticed(value):
+    scan = EventScan()
+    scan.feed(b'data: {"error":' + value + b"}\n\n")
+    assert scan.error
+
+
+@pytest.mark.parametrize("value", [b"null", b"{}", b'""', b"false", b"[]", b"0"])
+def test_an_empty_error_is_none(value):
+    scan = EventScan()
+    scan.feed(b'data: {"error":' + value + b"}\n\n")
+    assert not scan.error
+
+
+def test_usage_and_done_of_a_stream_without_its_last_blank_line_are_read_at_its_end():
+    scan = EventScan()
+    scan.strip_usage = True
+    assert scan.feed(b"data: " + USAGE) == b""
+    assert scan.flush() == b""
+    assert scan.usage == USAGE
+    scan = EventScan()
+    scan.feed(b"data: [DONE]\n")
+    assert not scan.done
+    assert scan.flush() == b"data: [DONE]\n"
+    assert scan.done
+
+
+def test_an_unfinished_event_beyond_the_limit_is_the_upstreams_fault():
+    scan = EventScan(100)
+    assert scan.feed(b"data: " + b"x" * 94) == b""
+    with pytest.raises(GatewayError) as caught:
+        scan.feed(b"x")
+    assert (caught.value.status, caught.value.code, caught.value.source) == (502, "upstream_bad_answer", "upstream")
+
+
+def test_a_whole_event_beyond_the_limit_passes():
+    event = b"data: " + b"x" * 1000 + b"\n\n"
+    assert EventScan(100).feed(event) == event
+
+
+def test_a_megabyte_fed_in_small_pieces_is_read_once():
+    scan = EventScan()
+    event = b'data: {"content":"' + b'"usage" u "e ' * 70_000 + b'"}\n\n'
+    out = b"".join(scan.feed(event[at : at + 7]) for at in range(0, len(event), 7))
+    assert out == event
+    assert scan.events == 1
+
+
+def test_a_deep_or_broken_object_with_usage_passes_untouched():
+    for text in (b'{"usage":' + b"[" * 100_000 + b"]" * 100_000 + b"}", b'{"usage":{"a"', b'[{"usage":{}}]'):
+        scan = EventScan()
+        scan.strip_usage = True
+        event = b"data: " + text + b"\n\n"
+        assert scan.feed(event) == event
+        assert scan.usage == b""
