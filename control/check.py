@@ -82,19 +82,31 @@ def _size(text: str) -> str:
     return "" if 1 <= size <= GIB else "must be from 1B to 1GiB"
 
 
-def _port(text: str) -> str:
+def _address(text: str) -> str:
+    """Check an address to listen on; port 0 lets the system pick one."""
+    return _server(f"//{text}", 0)
+
+
+def _url(text: str) -> str:
+    return _server(text, 1)
+
+
+def _server(url: str, least: int) -> str:
     try:
-        port = urlsplit(text if "://" in text else f"//{text}").port
+        parts = urlsplit(url)
     except ValueError:
-        return "the port must be from 1 to 65535"
-    # Port 0 is good for listening: the system picks one.
-    return "the port must be from 1 to 65535" if port == 0 and "://" in text else ""
+        return "the host is no IPv6 address"
+    try:
+        good = parts.port is None or parts.port >= least
+    except ValueError:
+        good = False
+    return "" if good else f"the port must be from {least} to 65535"
 
 
 CHECKS: tuple[tuple[tuple[str, ...], Callable[[str], str]], ...] = (
-    (("listen", "http"), _port),
-    (("providers", ANY, "base_url"), _port),
-    (("upstreams", ANY, "endpoints", ANY), _port),
+    (("listen", "http"), _address),
+    (("providers", ANY, "base_url"), _url),
+    (("upstreams", ANY, "endpoints", ANY), _url),
     (("models", ANY, "timeouts", ANY), _duration),
     (("routes", ANY, "timeouts", ANY), _duration),
     (("models", ANY, "max_body"), _size),

@@ -100,6 +100,13 @@ def test_weights_must_be_as_many_as_endpoints() -> None:
     ]
 
 
+def test_a_raw_path_needs_a_wildcard() -> None:
+    route = {"match": {"path": "/a/*"}, "upstream": "orders", "raw_path": True}
+    assert problems({"routes": {"r": route}}) == []
+    found = problems({"routes": {"r": route | {"match": {"path": "/a"}}}})
+    assert [problem.path for problem in found] == [("routes", "r", "raw_path")]
+
+
 @pytest.mark.parametrize(
     "data",
     [
