@@ -68,6 +68,7 @@ Address = Annotated[
 Url = Annotated[
     str,
     Meta(
+        max_length=2048,
         pattern=r"^https?://(\[[0-9a-fA-F:.]+\]|[0-9A-Za-z._-]+)(:[0-9]{1,5})?(/[0-9A-Za-z._~!$&'()*+,;=:@%/-]*)?$",
         description="an http:// or https:// address without user, query or fragment, such as https://api.openai.com/v1",
     ),
@@ -245,12 +246,13 @@ def schema() -> dict[str, Any]:
 
 
 def _without_null(part: Any) -> Any:
-    """Leave ``null`` out: None is how the Structs say that a key was left out, and an empty value is an error."""
-    if isinstance(part, list):
+    """Return `part` as plain JSON without ``null``: that is how the Structs say that a key was left out."""
+    if isinstance(part, list | tuple):
         return [_without_null(item) for item in part]
     if not isinstance(part, dict):
         return part
     part = {key: _without_null(item) for key, item in part.items() if not (key == "default" and item is None)}
-    kinds = [kind for kind in part.pop("anyOf", []) if kind != {"type": "null"}]
-    # Structs have no other unions; one with two kinds left would need an answer here.
-    return part | kinds[0] if len(kinds) == 1 else part | ({"anyOf": kinds} if kinds else {})
+    if "anyOf" in part:
+        (kind,) = [kind for kind in part.pop("anyOf") if kind != {"type": "null"}]
+        part |= kind
+    return part
