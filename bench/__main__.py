@@ -79,11 +79,15 @@ def measure(options: argparse.Namespace) -> int:
         arms(options.what, Path(name), cores) as (front, nginx, past, load),
     ):
         run = Run(front, nginx, past, load, QUICK if options.quick else FULL, say)
-        run.warm()
-        for case in options.only or CASES:
-            CASES[case](run)
-        miscounted = run.counted()
         commands = {arm.name: arm.command for arm in (front, nginx)}
+        run.warm()
+        try:
+            for case in options.only or CASES:
+                CASES[case](run)
+            failed = run.counted()
+        except BenchError as error:
+            # What was measured before stands, and is shown and kept.
+            failed = str(error)
     show(options, run, found)
     path = options.json or OUT / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{options.what}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -92,15 +96,15 @@ def measure(options: argparse.Namespace) -> int:
         "quick": options.quick,
         "commands": commands,
         "facts": run.facts,
-        "miscounted": miscounted,
+        "failed": failed,
         "figures": {key: asdict(each) for key, each in run.figures.items()},
         "cells": [asdict(cell) for cell in run.cells],
     }
     path.write_text(json.dumps(raw, indent=1))
     say(f"raw figures: {path}")
-    if miscounted:
-        say(f"void: {miscounted}")
-    return 1 if miscounted or any(cell.problem for cell in run.cells) else 0
+    if failed:
+        say(f"error: {failed}")
+    return 1 if failed or any(cell.problem for cell in run.cells) else 0
 
 
 def show(options: argparse.Namespace, run: Run, found: dict[str, object]) -> None:

@@ -52,7 +52,7 @@ def gateway(folder: Path, cores: Cores, ports: Ports, key: str) -> Iterator[Arm]
 
     def push(count: int) -> None:
         write(4095 - count)
-        headgate("apply", str(config))
+        headgate("apply", "--config", str(config))
 
     write(4096)
     command = [*HEADGATE, "up", "--config", str(config), "--data", str(data)]
