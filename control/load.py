@@ -91,7 +91,8 @@ def _load(path: Path, words: Words) -> Loaded:
         file = origin[at[:2]] if at[:2] in origin else origin[at[:1]]
         return file.name, *file.document.locate(at)
 
-    for problem in [*consistent.problems_of(merged, whole=len(files) == len(sources)), *unusable(merged, words)]:
+    whole = len(files) == len(sources) and all(_is_known(file.document.data) for file in files)
+    for problem in [*consistent.problems_of(merged, whole=whole), *unusable(merged, words)]:
         if problem.path not in wrong:
             other = ", at {}:{}:{}".format(*place(problem.other)) if problem.other else ""
             lines.append(_Line(*place(problem.path), problem.path, problem.reason + other))
@@ -158,6 +159,11 @@ def _merge(files: Iterable[_File], lines: list[_Line]) -> tuple[dict[str, Any], 
                 for name, entry in value.items() if section is not None else ():
                     put(section, (key, name), entry, file)
     return merged, origin
+
+
+def _is_known(data: Any) -> bool:
+    """Return whether nothing in a file was left out of the merged config for being no known section."""
+    return isinstance(data, Mapping) and data.keys() <= STATIC | SECTIONS
 
 
 def _misshapes(files: Iterable[_File], lines: list[_Line]) -> set[consistent.Path]:

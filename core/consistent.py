@@ -83,7 +83,7 @@ def _dangling(data: Any) -> Iterator[Problem]:
             if not isinstance(name, str) or name in names or (name == ANY and section == "consumers"):
                 continue
             if name not in hints:
-                hints[name] = nearest(name, names)
+                hints[name] = nearest(name, names) if len(hints) < 100 else ""
             yield Problem(path, f"no {wanted[:-1]} is named {name!r}{hints[name]}")
 
 
@@ -109,8 +109,7 @@ def _route_clashes(data: Any) -> Iterator[Problem]:
         others = seen.setdefault((str(match.get("host")), shape), [])
         taken = frozenset(methods)
         for first, theirs in others:
-            # A route for all methods beside one for GET is no clash: the one that names the method is the narrower.
-            if taken & theirs or (not taken and not theirs):
+            if taken & theirs or not taken or not theirs:
                 yield Problem(path, f"matches the same requests as route {first[1]!r}", first)
                 break
         others.append((path, taken))

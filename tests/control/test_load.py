@@ -253,6 +253,13 @@ def test_one_unreadable_file_does_not_hide_the_errors_of_the_others(folder: Path
     assert [line.split(":")[0] for line in problems(folder)] == ["a.yaml", "b.yaml", "b.yaml", "d.yaml"]
 
 
+def test_what_could_not_be_read_is_not_called_missing(folder: Path) -> None:
+    written(folder, "routes: {r: {match: {path: /r}, upstream: u}}", "a.yaml")
+    for wrong in ("upstreams: {", "upstream: {u: {endpoints: ['http://a']}}", "[]"):
+        written(folder, wrong, "b.yaml")
+        assert [line.split(":")[0] for line in problems(folder)] == ["b.yaml"]
+
+
 def test_words_that_nobody_handed_in_are_not_checked(folder: Path) -> None:
     text = SMALL.replace("dialect: openai", "dialect: esperanto")
     assert load(written(folder, text)).config.providers["openai"].dialect == "esperanto"
