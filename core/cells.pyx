@@ -172,6 +172,7 @@ cdef class Cells:
             if slot[PLACE_AT] == 0 or slot[PLACE_AT] == MONEY:
                 continue
             following = at + 1 if at + 1 < self.slots else 0
+            slot[0] = slot[1] = slot[CELL_AT] = 0
             slot[PLACE_AT] = GONE if words[HEADER + following * SLOT + PLACE_AT] else 0
         for at in range(self.slots):
             kept += words[HEADER + at * SLOT + PLACE_AT] == MONEY
