@@ -1,38 +1,344 @@
-"""Which route a request takes, in its first form: exact paths and prefixes."""
+"""Which route a request belongs to: host, path and method.
 
-from __future__ import annotations
+A path is taken as it was sent or refused; it is never normalised, so that no two readers see different ones. Patterns
+are compared segment by segment from the left: a static segment beats ``{name}``, which beats ``*``. The best pattern
+that has the method serves the request.
+"""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
-from core.errors import GatewayError
+from core.errors import ConfigError, GatewayError
 
 __all__ = ["Router"]
 
+# What may stand in a path as it is: not controls, space, " # ; < > ? \ and whatever is not ASCII.
+_PLAIN = bytes(32 < char < 127 and chr(char) not in '"#;<>?\\' for char in range(256))
+_HEX = bytes(chr(char) in "0123456789abcdefABCDEF" for char in range(256))
+_PARAM = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_HOST = re.compile(r"[a-z0-9.-]+")
+
+# What `_check` finds.
+_CLEAN = 0
+_SLASH = 1
+_ODD = 2
+
+
+class Entry:
+    """One pattern of one route, and what a match gives."""
+
+    def __init__(self, value: Any, segments: tuple[str, ...], raw_path: bool) -> None:
+        self.value = value
+        self.segments = segments
+        self.raw_path = raw_path
+
+
+class Leaf:
+    """The entries that share a pattern, by method; `every` serves the methods that have none of their own."""
+
+    def __init__(self) -> None:
+        self.methods: dict[str, Entry] = {}
+        self.every: Entry | None = None
+
+
+class Node:
+    """What can follow some first segments: more of them, the end of the path, or a rest of any length."""
+
+    def __init__(self) -> None:
+        self.static: dict[bytes, Node] = {}
+        self.param: Node | None = None
+        self.leaf: Leaf | None = None
+        self.wild: Leaf | None = None
+
+
+class Site:
+    """The patterns of one host; those without parameters are looked up whole."""
+
+    def __init__(self) -> None:
+        self.exact: dict[bytes, Leaf] = {}
+        self.root = Node()
+
 
 class Router:
-    """Exact paths before prefixes."""
+    """Routes by host, path and method.
 
-    def __init__(self, entries: Sequence[tuple[Any, ...]]) -> None:
-        self.exact = {}
-        self.prefixes = []
-        for _, path, methods, value, _ in entries:
-            if path.endswith("*"):
-                self.prefixes.append((path[:-1].encode(), methods, value))
-            else:
-                self.exact[path.encode()] = (methods, value)
+    entries: ``(host, path, methods, value, raw_path)`` each; host None is any host, methods ``()`` is all. A path is a
+    ``/`` and segments between slashes, each static or ``{name}``; the last one may be ``*``, which takes the rest, also
+    an empty one. With raw_path (only with ``*``) that rest may hold ``%2F``. GET serves HEAD, too.
+
+    Raises ConfigError with every invalid pattern and every two entries that would take the same request.
+    """
+
+    def __init__(self, entries: Sequence[tuple[str | None, str, tuple[str, ...], Any, bool]]) -> None:
+        self._any = Site()
+        self._sites: dict[bytes, Site] = {}
+        self._patterns: dict[int, list[tuple[str, ...]]] = {}
+        leaves: list[Leaf] = []
+        problems: list[str] = []
+        for host, path, methods, value, raw_path in entries:
+            reasons = _pattern_problems(host, path, raw_path)
+            if not reasons:
+                site = self._any if host is None else self._sites.setdefault(host.encode(), Site())
+                entry = Entry(value, tuple(path[1:].split("/")), raw_path)
+                self._patterns.setdefault(id(value), []).append(entry.segments)
+                leaf = _place(site, entry.segments)
+                leaves.append(leaf)
+                reasons = _add(leaf, tuple(dict.fromkeys(methods)), entry)
+            problems += [f"{host or ''}{path}: {reason}" for reason in reasons]
+        if problems:
+            raise ConfigError(problems)
+        for leaf in leaves:
+            if "GET" in leaf.methods:
+                leaf.methods.setdefault("HEAD", leaf.methods["GET"])
 
     def match(self, method: str, host: bytes, path: bytes) -> Any:
-        """Return the value of the entry that takes the request."""
-        found = self.exact.get(path)
-        if found is None:
-            for prefix, methods, value in self.prefixes:
-                if path.startswith(prefix):
-                    found = (methods, value)
-                    break
-            else:
-                raise GatewayError(404, "no_route", "caller", "Nothing is served at this path.")
-        methods, value = found
-        if methods and method not in methods and not (method == "HEAD" and "GET" in methods):
-            raise GatewayError(405, "method_not_allowed", "caller", "Not this method.", allow=", ".join(methods))
-        return value
+        """Return the value of the entry that serves the request; a host's own entries come before those of any host.
+
+        host: the Host field as sent; case and port do not count. path: as sent, without the query.
+        Raises GatewayError: 400 ``bad_path``, 404 ``no_route``, 405 ``method_not_allowed`` with `allow`.
+        """
+        own = self._own(host) if self._sites else None
+        if own is not None:
+            entry = _exact(own, method, path)
+            if entry is not None:
+                return entry.value
+        else:
+            entry = _exact(self._any, method, path)
+            if entry is not None:
+                return entry.value
+        kind = _check(path)
+        if kind != _ODD:
+            if own is not None:
+                entry = _walk(own.root, method, path, 1)
+                if entry is None:
+                    entry = _exact(self._any, method, path)
+            if entry is None:
+                entry = _walk(self._any.root, method, path, 1)
+        if kind != _CLEAN and (entry is None or not _takes_slashes(entry, path)):
+            raise GatewayError(400, "bad_path", "caller", "The path is not in a form this gateway accepts.")
+        if entry is None:
+            raise self._refusal(own, path)
+        return entry.value
+
+    def params(self, value: Any, path: bytes) -> dict[str, str]:
+        """Return what the parameters of the pattern took from `path`, which matched `value`; ``*`` is the rest."""
+        parts = path.decode("ascii")[1:].split("/")
+        for segments in self._patterns[id(value)]:
+            found = _params(segments, parts)
+            if found is not None:
+                return found
+        return {}
+
+    def _own(self, host: bytes) -> Site | None:
+        site = self._sites.get(host)
+        if site is None:
+            name, colon, _ = host.lower().rpartition(b":")
+            site = self._sites.get(name if colon else host.lower())
+        return site
+
+    def _refusal(self, own: Site | None, path: bytes) -> GatewayError:
+        allowed: set[str] = set()
+        for site in (own, self._any):
+            if site is not None:
+                leaves = [site.exact[path]] if path in site.exact else []
+                _collect(site.root, path, 1, leaves)
+                for leaf in leaves:
+                    allowed.update(leaf.methods)
+        if not allowed:
+            return GatewayError(404, "no_route", "caller", "Nothing is served at this path.")
+        allow = ", ".join(sorted(allowed))
+        return GatewayError(405, "method_not_allowed", "caller", f"This path only takes {allow}.", allow=allow)
+
+
+def _exact(site: Site, method: str, path: bytes) -> Entry | None:
+    leaf = site.exact.get(path)
+    return None if leaf is None else _serving(leaf, method)
+
+
+def _serving(leaf: Leaf, method: str) -> Entry | None:
+    entry = leaf.methods.get(method)
+    return leaf.every if entry is None else entry
+
+
+def _walk(node: Node, method: str, path: bytes, at: int) -> Entry | None:
+    """Return the best entry for the rest of `path` from `at` on, which is the start of a segment."""
+    end = _segment_end(path, at)
+    last = end == len(path)
+    entry = None
+    if node.static:
+        child = node.static.get(path[at:end])
+        if child is not None:
+            entry = _served(child, method) if last else _walk(child, method, path, end + 1)
+            if entry is not None:
+                return entry
+    if node.param is not None and end > at:
+        entry = _served(node.param, method) if last else _walk(node.param, method, path, end + 1)
+        if entry is not None:
+            return entry
+    return None if node.wild is None else _serving(node.wild, method)
+
+
+def _served(node: Node, method: str) -> Entry | None:
+    return None if node.leaf is None else _serving(node.leaf, method)
+
+
+def _collect(node: Node, path: bytes, at: int, leaves: list[Leaf]) -> None:
+    """Add every leaf whose pattern takes the rest of `path` from `at` on, whatever the method."""
+    end = _segment_end(path, at)
+    children = [node.static.get(path[at:end]), node.param if end > at else None]
+    for child in children:
+        if child is not None and end < len(path):
+            _collect(child, path, end + 1, leaves)
+        elif child is not None and child.leaf is not None:
+            leaves.append(child.leaf)
+    if node.wild is not None:
+        leaves.append(node.wild)
+
+
+def _segment_end(path: bytes, at: int) -> int:
+    text = path
+    size = len(path)
+    while at < size and text[at] != ord("/"):
+        at += 1
+    return at
+
+
+def _check(path: bytes) -> int:
+    """Return whether `path` is clean, is clean but for ``%2F``, or is odd and refused."""
+    text, plain = path, _PLAIN
+    size = len(path)
+    if size == 0 or text[0] != ord("/"):
+        return _ODD
+    kind = _CLEAN
+    segment = 1
+    at = 1
+    while at < size:
+        char = text[at]
+        if char == ord("/"):
+            if _is_dots(text, segment, at):
+                return _ODD
+            segment = at + 1
+        elif char == ord("%"):
+            if at + 2 >= size:
+                return _ODD
+            kind = kind | _escape(text[at + 1], text[at + 2])
+            if kind >= _ODD:
+                return _ODD
+            at += 2
+        elif not plain[char]:
+            return _ODD
+        at += 1
+    # An empty last segment is no double slash but a trailing one.
+    return _ODD if segment < size and _is_dots(text, segment, size) else kind
+
+
+def _is_dots(text: bytes, start: int, end: int) -> bool:
+    """Return whether a segment is empty, ``.`` or ``..``."""
+    if start == end:
+        return True
+    return end - start <= 2 and text[start] == ord(".") and text[end - 1] == ord(".")
+
+
+def _escape(high: int, low: int) -> int:
+    """Judge a percent escape: dots, backslashes and NUL are as odd escaped as malformed escapes are."""
+    hex_digits = _HEX
+    if not hex_digits[high] or not hex_digits[low]:
+        return _ODD
+    lower = low | 32
+    if high == ord("2") and lower == ord("f"):
+        return _SLASH
+    if high == ord("2") and lower == ord("e"):
+        return _ODD
+    if high == ord("5") and lower == ord("c"):
+        return _ODD
+    return _ODD if high == ord("0") and low == ord("0") else _CLEAN
+
+
+def _takes_slashes(entry: Entry, path: bytes) -> bool:
+    """Return whether all of the escaped slashes in `path` stand where the entry's ``*`` is."""
+    before = path.split(b"/", len(entry.segments))[:-1]
+    return entry.raw_path and b"%2f" not in b"/".join(before).lower()
+
+
+def _pattern_problems(host: str | None, path: str, raw_path: bool) -> list[str]:
+    problems = []
+    if host is not None and not _HOST.fullmatch(host):
+        problems.append("the host must be a name in lower case, without a port")
+    segments = path.split("/")[1:]
+    rest = segments[-1:] == ["*"]
+    names = []
+    plain = []
+    for segment in segments[:-1] if rest else segments:
+        name = _PARAM.fullmatch(segment)
+        if name:
+            names.append(name[1])
+        elif "*" in segment:
+            problems.append("'*' must be the whole last segment")
+        elif "{" in segment or "}" in segment:
+            problems.append(f"{segment!r} must be a whole segment '{{name}}'")
+        else:
+            plain.append(segment)
+            continue
+        plain.append("x")
+    if len(names) != len(set(names)):
+        problems.append("a parameter's name stands in it twice")
+    if _check("/".join(["", *plain, "x"] if rest else ["", *plain]).encode()) != _CLEAN or path[:1] != "/":
+        problems.append("no request that is accepted can have such a path")
+    if raw_path and not rest:
+        problems.append("raw_path needs a path that ends in '/*'")
+    return problems
+
+
+def _place(site: Site, segments: tuple[str, ...]) -> Leaf:
+    """Return the leaf for a pattern, made if need be."""
+    rest = segments[-1] == "*"
+    if not rest and not any(segment.startswith("{") for segment in segments):
+        return site.exact.setdefault(b"/" + "/".join(segments).encode(), Leaf())
+    node = site.root
+    for segment in segments[:-1] if rest else segments:
+        if segment.startswith("{"):
+            if node.param is None:
+                node.param = Node()
+            node = node.param
+        else:
+            node = node.static.setdefault(segment.encode(), Node())
+    if rest:
+        if node.wild is None:
+            node.wild = Leaf()
+        return node.wild
+    if node.leaf is None:
+        node.leaf = Leaf()
+    return node.leaf
+
+
+def _add(leaf: Leaf, methods: tuple[str, ...], entry: Entry) -> list[str]:
+    """Add an entry to its leaf; return why it cannot be, if another one takes the same requests."""
+    if leaf.every is not None:
+        return [f"/{'/'.join(leaf.every.segments)} takes every method of this path already"]
+    if not methods:
+        if leaf.methods:
+            return [f"{', '.join(sorted(leaf.methods))} of this path are taken already"]
+        leaf.every = entry
+        return []
+    taken = [method for method in methods if method in leaf.methods]
+    for method in methods:
+        leaf.methods.setdefault(method, entry)
+    return [f"{method} is taken by /{'/'.join(leaf.methods[method].segments)} already" for method in taken]
+
+
+def _params(segments: tuple[str, ...], parts: list[str]) -> dict[str, str] | None:
+    rest = segments[-1] == "*"
+    if len(parts) < len(segments) or (len(parts) > len(segments) and not rest):
+        return None
+    found = {}
+    for index, segment in enumerate(segments):
+        if segment.startswith("{"):
+            if not parts[index]:
+                return None
+            found[segment[1:-1]] = parts[index]
+        elif segment == "*" and index == len(segments) - 1:
+            found["*"] = "/".join(parts[index:])
+        elif segment != parts[index]:
+            return None
+    return found
