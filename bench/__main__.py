@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from bench import machine, profile, report
+from bench import machine, process, profile, report
 from bench.cases import CASES, FULL, QUICK, Run
 from bench.gateway import gateway
 from bench.load import Load
@@ -87,7 +87,7 @@ def measure(options: argparse.Namespace) -> int:
             failed = run.counted()
         except BenchError as error:
             # What was measured before stands, and is shown and kept.
-            failed = str(error)
+            failed = f"{error}\n{process.tail(front.log)}" if front.log else str(error)
     show(options, run, found)
     path = options.json or OUT / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{options.what}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -121,7 +121,9 @@ def show(options: argparse.Namespace, run: Run, found: dict[str, object]) -> Non
         print(f"detection limit: nginx itself varied by {limit:.1%} over the run")
     if options.quick:
         print("a quick run, not a measurement")
-    print(f"{machine.size(found)}, revision {found['revision']}")
+    print(
+        f"{machine.size(found)}, revision {found['revision'] or 'unknown'}{' and changes' if found['changed'] else ''}"
+    )
 
 
 def micro() -> int:
@@ -140,14 +142,17 @@ def micro() -> int:
 
 
 def interrupted(number: int, frame: FrameType | None) -> NoReturn:
-    """Turn a polite stop into what unwinds every `with`."""
+    """Turn the first signal into what unwinds every `with`; more of them would cut that short, and leave processes."""
+    for sign in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(sign, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
 def main() -> int:
     """Do what the command line asks."""
     options = arguments()
-    signal.signal(signal.SIGTERM, interrupted)
+    for sign in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(sign, interrupted)
     if options.what == "micro":
         return micro()
     missing = missing_tools()

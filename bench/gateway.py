@@ -66,10 +66,7 @@ def gateway(folder: Path, cores: Cores, ports: Ports, key: str) -> Iterator[Arm]
         if len(workers) != 1 or len(control) != 1:
             raise BenchError(f"expected one worker and one control process, found {found}")
         place(workers, cores.worker)
-        try:
-            yield Arm("gateway", port, port, workers, control, usage_events, push, " ".join(command[3:]))
-        except BenchError as error:
-            raise BenchError(f"{error}\nthe gateway's log ends with:\n{tail(log)}") from error
+        yield Arm("gateway", port, port, workers, control, usage_events, push, " ".join(command[3:]), log)
 
 
 def _ready(port: int) -> bool:

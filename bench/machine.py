@@ -86,9 +86,10 @@ def _installed(name: str) -> str:
 
 
 def _said(command: list[str]) -> str:
-    """Return the first line a tool prints, "" where it is missing."""
+    """Return the first line a tool prints, "" where it is missing or cannot say."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     except OSError:
         return ""
-    return (done.stdout or done.stderr).strip().partition("\n")[0]
+    text = (done.stdout or done.stderr).strip().partition("\n")[0]
+    return "" if text.startswith("fatal:") else text

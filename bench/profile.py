@@ -1,7 +1,7 @@
 """Hot spots of the worker under load, by `perf` (sampling by the CPU clock: works in virtual machines too).
 
-Stacks are unwound from saved stack memory, as compiled modules keep no frame pointers: few samples, but whole stacks. So
-a function of ours can be charged with what it makes Python, libc and the kernel do.
+Stacks are unwound from saved stack memory, as compiled modules keep no frame pointers: few samples, but whole stacks. A
+function of ours can so be charged with what it makes Python, libc and the kernel do.
 """
 
 import re

@@ -42,6 +42,7 @@ class Arm:
     # Applies the config again, changed in one value; returns when every worker has answered.
     push: Callable[[int], None] | None = None
     command: str = ""
+    log: Path | None = None
 
 
 def missing_tools() -> list[str]:
