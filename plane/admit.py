@@ -6,7 +6,7 @@ costs nothing.
 
 from __future__ import annotations
 
-import time
+from time import monotonic_ns
 
 from core.errors import GatewayError
 from plane.exchange import Exchange
@@ -33,7 +33,7 @@ def admit(exchange: Exchange) -> None:
         exchange.holding = consumer.concurrency
     rate = consumer.rate
     if rate is not None:
-        now = time.monotonic_ns()
+        now = monotonic_ns()
         remaining = rate.take(now)
         exchange.limit = rate.limit
         exchange.reset_ns = rate.reset_ns(now)

@@ -1,7 +1,7 @@
 cimport cython
 
 from plane.exchange cimport Downstream, Exchange
-from plane.runtime cimport Route, Runtime, Target
+from plane.runtime cimport Consumer, Route, Runtime, Target
 
 cdef dict RELAYED
 
@@ -11,7 +11,7 @@ cpdef accept(Exchange exchange)
 cpdef accept_stream(Exchange exchange, bint is_event_stream)
 @cython.locals(lines=list, route=Route, target=Target, field=tuple)
 cdef bytes fields_of(Exchange exchange)
-@cython.locals(lines=list, runtime=Runtime)
+@cython.locals(lines=list, runtime=Runtime, consumer=Consumer)
 cdef list own_fields(Exchange exchange)
 @cython.locals(milliseconds="long long", seconds="long long")
 cpdef bytes duration_text(long long span)

@@ -68,12 +68,10 @@ def own_fields(exchange: Exchange) -> list[bytes]:
     if exchange.runtime is not None:
         lines.append(exchange.runtime.mark)
     if exchange.limit >= 0:
-        lines.append(
-            b"x-ratelimit-limit-requests: %d\r\n"
-            b"x-ratelimit-remaining-requests: %d\r\n"
-            b"x-ratelimit-reset-requests: %b\r\n"
-            % (exchange.limit, exchange.remaining, duration_text(exchange.reset_ns))
-        )
+        lines.append(exchange.consumer.rate_lines)
+        lines.append(b"%d\r\nx-ratelimit-reset-requests: " % exchange.remaining)
+        lines.append(duration_text(exchange.reset_ns))
+        lines.append(b"\r\n")
     return lines
 
 

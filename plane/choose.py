@@ -13,7 +13,7 @@ def choose(exchange: Exchange) -> None:
     route = exchange.route
     if route.needs_model:
         model = exchange.model
-        exchange.candidates = model.targets if model.strategy is None else model.strategy.rank(model.targets)
+        exchange.candidates = model.targets if model.only else model.strategy.rank(model.targets)
         exchange.timeouts = model.timeouts
         exchange.retries = model.retries
     else:

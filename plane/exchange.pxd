@@ -39,6 +39,7 @@ cdef class Exchange(Timed):
     cdef public long long content_length
     cdef public bint expects_continue
     cdef public bint keep_alive
+    cdef public bint is_http10
     cdef public list body_parts
     cdef public long long body_size
     cdef public long long body_limit

@@ -85,6 +85,7 @@ class Exchange(Timed):
     peer: bytes
     expects_continue: bool
     keep_alive: bool
+    is_http10: bool
     body_size: int
     body_complete: bool
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import time
+from time import monotonic_ns, time_ns
 
 from core.wire import UsageEvent
 from plane.exchange import Exchange
@@ -27,7 +27,7 @@ def record(exchange: Exchange) -> None:
     if route is None or (consumer is None and route.handler is not None):
         return
     ledger = exchange.runtime.shared.ledger
-    now = time.monotonic_ns()
+    now = monotonic_ns()
     usage = exchange.usage
     target = exchange.target
     model = exchange.model
@@ -36,7 +36,7 @@ def record(exchange: Exchange) -> None:
             ledger.worker,
             ledger.boot,
             ledger.next_sequence(),
-            time.time_ns() // 1_000_000,
+            time_ns() // 1_000_000,
             exchange.runtime.digest,
             exchange.request_id.decode(),
             consumer.name if consumer is not None else "",

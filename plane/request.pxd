@@ -1,9 +1,11 @@
 cimport cython
 
 from plane.exchange cimport Exchange
+from plane.http1.framing cimport kind_of
 from plane.runtime cimport Candidate, Route, Target
 
 cdef dict FORWARDED
+cdef int API_KEY, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOP, HOST, TRANSFER_ENCODING
 
 
 cpdef tuple head_of(Exchange exchange, Candidate candidate)

@@ -26,6 +26,7 @@ cdef class Consumer:
     cdef public object rate
     cdef public object concurrency
     cdef public bint bound
+    cdef public bytes rate_lines
 
 
 @cython.final
@@ -33,6 +34,7 @@ cdef class Model:
     cdef public str name
     cdef public list targets
     cdef public object strategy
+    cdef public bint only
     cdef public object timeouts
     cdef public object retries
     cdef public long long max_body

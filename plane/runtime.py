@@ -74,10 +74,11 @@ class Consumer:
         self.rate: Any = None
         self.concurrency: Any = None
         self.bound = limits is None
+        self.rate_lines = b""
 
 
 class Model:
-    """A name callers ask for. max_body: bytes."""
+    """A name callers ask for. max_body: bytes. only: there is one target, and so nothing to rank."""
 
     def __init__(
         self, name: str, targets: list[Target], strategy: Any, timeouts: TimeoutsNs, retries: Any, max_body: int
@@ -85,6 +86,7 @@ class Model:
         self.name = name
         self.targets = targets
         self.strategy = strategy
+        self.only = len(targets) == 1 and targets[0].weight > 0
         self.timeouts = timeouts
         self.retries = retries
         self.max_body = max_body

@@ -51,6 +51,9 @@ class Shared:
             count, period = parse_rate(limits.requests)
             row = self.cells.row(digest_of(consumer.name, "requests"), RATE, self.lock())
             consumer.rate = RateLimit(self.cells, row, count, period, limits.burst or count)
+            consumer.rate_lines = (
+                b"x-ratelimit-limit-requests: %d\r\nx-ratelimit-remaining-requests: " % consumer.rate.limit
+            )
         if limits.concurrent is not None:
             row = self.cells.row(digest_of(consumer.name, "concurrent"), CONCURRENCY, self.lock())
             consumer.concurrency = ConcurrencyLimit(self.cells, row, self.worker, limits.concurrent)

@@ -7,7 +7,6 @@ from plane.usage cimport Usage
 
 cdef class OpenAI:
     cdef object asked
-    cdef object answered
     cdef object counted
 
     @cython.locals(body=bytes)
@@ -15,6 +14,7 @@ cdef class OpenAI:
     @cython.locals(body=bytes, spans=list, options=tuple, name=tuple)
     cpdef bytes write(self, Exchange exchange, Target target)
     cpdef scan(self, Exchange exchange)
+    @cython.locals(start=Py_ssize_t, end=Py_ssize_t)
     cpdef Usage usage(self, Exchange exchange)
     cpdef bytes error(self, object error)
     cpdef bytes error_event(self, object error)

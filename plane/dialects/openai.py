@@ -26,6 +26,7 @@ __all__ = ["OpenAI", "Operation", "Options", "build"]
 MAX_EVENT = 16 * 1024 * 1024
 """Bytes of one event; a longer one ends the stream with an error."""
 
+USAGE = (b"usage",)
 ROUTED = (b"model", b"stream", b"stream_options")
 INCLUDE_USAGE = b'"stream_options":{"include_usage":true}'
 
@@ -78,12 +79,6 @@ class Counted(Struct):
     completion_tokens_details: OutputDetails | None = None
 
 
-class Answered(Struct):
-    """What is read of an answer."""
-
-    usage: Counted | None = None
-
-
 class OpenAI:
     """The dialect, as a set of pure functions over exchanges."""
 
@@ -96,8 +91,7 @@ class OpenAI:
 
     def __init__(self) -> None:
         self.asked = msgspec.json.Decoder(Asked)
-        self.answered = msgspec.json.Decoder(Answered)
-        self.counted = msgspec.json.Decoder(Counted)
+        self.counted: msgspec.json.Decoder[Counted | None] = msgspec.json.Decoder(Counted | None)
 
     def credential_line(self, secret: str) -> bytes:
         """Return the header line that carries a provider's credential."""
@@ -151,9 +145,11 @@ class OpenAI:
                 if exchange.scan.usage:
                     counted = self.counted.decode(exchange.scan.usage)
             elif exchange.reply and exchange.answer_status < 300:
-                counted = self.answered.decode(exchange.reply).usage
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-            return None
+                start, end = scan(exchange.reply, USAGE)[0]
+                if start >= 0:
+                    counted = self.counted.decode(exchange.reply[start:end])
+        except (msgspec.MsgspecError, GatewayError, RecursionError, UnicodeDecodeError):
+            return None  # An answer that is not JSON says nothing of its usage; it is relayed all the same.
         if counted is None:
             return None
         cached = counted.prompt_tokens_details

@@ -1,7 +1,11 @@
 cimport cython
 
 from plane.exchange cimport Exchange
+from plane.http1.framing cimport kind_of
 from plane.timers cimport Timed, Timers
+
+cdef int CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOP, TRANSFER_ENCODING
+cdef long long DRAIN_TIME, HIGH_WATER, MAX_ANSWER_FIELDS, MAX_ANSWER_HEAD, MAX_HELD, MAX_INFORMATIONAL, SECOND, SMALL
 
 
 @cython.final
@@ -22,6 +26,7 @@ cdef class Pool:
 
     @cython.locals(connection=UpstreamConnection)
     cpdef UpstreamConnection take(self)
+    @cython.locals(now='long long')
     cpdef release(self, UpstreamConnection connection)
     cpdef discard(self, UpstreamConnection connection)
     cdef dial_if_wanted(self)
@@ -49,6 +54,7 @@ cdef class UpstreamConnection(Timed):
     cdef int fields
     cdef long long head_bytes
     cdef int lengths
+    cdef bint says_connection
     cdef bytes transfer_encoding
     cdef bint paused
     cdef bint draining
@@ -58,17 +64,26 @@ cdef class UpstreamConnection(Timed):
     cdef long long keep_alive_time
 
     # what the parser calls
+    @cython.locals(exchange=Exchange)
     cpdef on_message_begin(self)
+    @cython.locals(exchange=Exchange, kind=int)
     cpdef on_header(self, bytes name, bytes value)
+    @cython.locals(exchange=Exchange, status=int, version=str)
     cpdef on_headers_complete(self)
+    @cython.locals(exchange=Exchange)
     cpdef on_body(self, bytes body)
     cpdef on_message_complete(self)
 
+    @cython.locals(now='long long')
     cpdef call(self, Exchange exchange, bytes head, bytes body, object timeouts, bint replayable)
     cpdef bint is_usable(self)
     cpdef unpause(self)
     cpdef detach(self, bint drain)
     cpdef close(self)
+    @cython.locals(exchange=Exchange)
     cdef done(self)
     cdef fail(self, int status, str code, str message, bint retry)
     cdef long long until(self, long long now, long long span)
+
+
+cpdef bint is_event_stream(bytes content_type)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import time
 from collections import deque
 from collections.abc import Callable, Coroutine
+from time import monotonic_ns
 from typing import Any, NamedTuple
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -147,7 +147,7 @@ class Pool:
         if len(self.waiters) > self.dialling and self.size < self.limit:
             self.size += 1
             self.dialling += 1
-            remaining = self.waiters[-1].exchange.due - time.monotonic_ns()
+            remaining = self.waiters[-1].exchange.due - monotonic_ns()
             dial = self.loop.create_task(self.dial(self, max(remaining, 1)))
             self.dials.add(dial)
             dial.add_done_callback(self.dials.discard)
@@ -176,7 +176,7 @@ class Pool:
             waiter.connection = connection
             self.loop.call_soon(waiter.exchange.resume)
             return
-        now = time.monotonic_ns()
+        now = monotonic_ns()
         if now - connection.born > self.max_age:
             connection.close()
             return
@@ -216,6 +216,7 @@ class UpstreamConnection(Timed):
     fields: int
     head_bytes: int
     lengths: int
+    says_connection: bool
     paused: bool
     draining: bool
     reusable: bool
@@ -226,7 +227,7 @@ class UpstreamConnection(Timed):
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
         self.parser: Any = HttpResponseParser(self)
-        self.born = time.monotonic_ns()
+        self.born = monotonic_ns()
         self.complete = True
         self.transfer_encoding = b""
 
@@ -263,7 +264,7 @@ class UpstreamConnection(Timed):
             if self.head_bytes > MAX_ANSWER_HEAD:
                 self.fail(502, "upstream_bad_answer", "The head of the upstream's answer is too large.", False)
             return
-        self.due = self.until(time.monotonic_ns(), self.idle_time)
+        self.due = self.until(monotonic_ns(), self.idle_time)
         if exchange.answer_streams:
             if exchange.answer_held > HIGH_WATER and not self.paused:
                 self.paused = True
@@ -329,6 +330,7 @@ class UpstreamConnection(Timed):
         self.fields = 0
         self.head_bytes = 0
         self.lengths = 0
+        self.says_connection = False
         self.transfer_encoding = b""
         self.informational = False
         exchange = self.exchange
@@ -351,7 +353,9 @@ class UpstreamConnection(Timed):
             self.transfer_encoding = self.transfer_encoding + b"," + value if self.transfer_encoding else value.lower()
         elif kind == CONTENT_TYPE:
             exchange.answer_type = value
-        elif kind in (HOP, CONNECTION):
+        elif kind == CONNECTION:
+            self.says_connection = True
+        elif kind == HOP:
             if name.lower() == b"keep-alive":
                 self.keep_alive_time = keep_alive_time(value)
         else:
@@ -369,7 +373,11 @@ class UpstreamConnection(Timed):
             if status == 101 or self.informationals > MAX_INFORMATIONAL:
                 self.fail(502, "upstream_bad_answer", "The upstream sent an interim answer nobody asked for.", False)
             return
-        version = self.parser.get_http_version()
+        # Without a Connection field only HTTP/1.1 is kept alive, so the parser is not asked (PERF: it formats text).
+        self.reusable = self.parser.should_keep_alive()
+        version = "1.1"
+        if self.says_connection or not self.reusable:
+            version = self.parser.get_http_version()
         if not 200 <= status < 600:
             self.fail(502, "upstream_bad_answer", "The upstream's status is not one of HTTP's.", False)
             return
@@ -382,10 +390,9 @@ class UpstreamConnection(Timed):
         if self.transfer_encoding and (self.transfer_encoding != b"chunked" or version == "1.0" or self.lengths):
             self.fail(502, "upstream_bad_answer", "The upstream's transfer encoding is not plain chunked.", False)
             return
-        self.reusable = self.parser.should_keep_alive()
         exchange.answer_status = status
         exchange.answer_head = True
-        exchange.first_byte = time.monotonic_ns()
+        exchange.first_byte = monotonic_ns()
         self.until_close = not self.transfer_encoding and self.lengths == 0
         exchange.answer_streams = is_event_stream(exchange.answer_type) or (
             exchange.relay_at_once and not 0 <= exchange.answer_length <= SMALL
@@ -420,7 +427,7 @@ class UpstreamConnection(Timed):
 
         replayable: a failure before the first byte of an answer on a reused connection may be tried again.
         """
-        now = time.monotonic_ns()
+        now = monotonic_ns()
         self.exchange = exchange
         self.first_token = timeouts.first_token
         self.idle_time = timeouts.idle
@@ -467,7 +474,7 @@ class UpstreamConnection(Timed):
         if drain and not self.closing:
             self.draining = True
             self.unpause()
-            self.due = time.monotonic_ns() + DRAIN_TIME
+            self.due = monotonic_ns() + DRAIN_TIME
         else:
             self.close()
 

@@ -78,6 +78,8 @@ KINDS = _spellings(
         b"content-type": CONTENT_TYPE,
         b"connection": CONNECTION,
         **dict.fromkeys(HOP_BY_HOP - {b"connection"}, HOP),
+        # Known to be nothing special, so that the fields most requests and answers carry need one look-up as well.
+        **dict.fromkeys([b"server", b"date", b"user-agent", b"accept", b"accept-encoding", b"vary"], OTHER),
     }
 )
 

@@ -1,7 +1,11 @@
 cimport cython
 
 from plane.exchange cimport Downstream, Exchange
+from plane.http1.framing cimport is_valid_host, kind_of, status_line
 from plane.timers cimport Timers
+
+cdef int API_KEY, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, REQUEST_ID, TRANSFER_ENCODING
+cdef long long MAX_AHEAD, MAX_FIELDS, MAX_HEAD, MAX_HOSTS, MAX_URL, MAX_WAITING, SECOND
 
 
 @cython.final
@@ -11,6 +15,7 @@ cdef class Door:
     cdef object drained
     cdef public Timers timers
     cdef public set connections
+    cdef set hosts
     cdef public bint draining
     cdef public bytes date
     cdef public long long max_head_time
@@ -19,6 +24,8 @@ cdef class Door:
     cdef public long long body_grace
     cdef public long long body_rate
     cdef public long long linger_time
+
+    cdef bint is_known_host(self, bytes host) except -1
 
 
 cdef class Connection(Downstream):
@@ -37,6 +44,7 @@ cdef class Connection(Downstream):
     cdef int hosts
     cdef bytes transfer_encoding
     cdef bint in_head
+    cdef bint says_connection
     cdef bint broken
     cdef bint paused
     cdef long long ahead
@@ -54,8 +62,11 @@ cdef class Connection(Downstream):
     # what the parser calls
     cpdef on_message_begin(self)
     cpdef on_url(self, bytes url)
+    @cython.locals(exchange=Exchange, kind=int)
     cpdef on_header(self, bytes name, bytes value)
+    @cython.locals(exchange=Exchange, url=bytes, cut=Py_ssize_t)
     cpdef on_headers_complete(self)
+    @cython.locals(exchange=Exchange)
     cpdef on_body(self, bytes body)
     cpdef on_message_complete(self)
 
@@ -69,16 +80,19 @@ cdef class Connection(Downstream):
     cpdef ended(self, Exchange exchange)
 
     # reading
+    @cython.locals(fed=Py_ssize_t)
     cdef feed(self, bytes data)
     cdef check_bounds(self, long long fed)
     @cython.locals(exchange=Exchange)
     cdef refuse(self, int status, str code, str message)
+    @cython.locals(version=str)
     cdef check_head(self, Exchange exchange)
 
     # serving
     @cython.locals(exchange=Exchange)
     cdef serve_next(self)
     cdef settle_reading(self)
+    @cython.locals(exchange=Exchange, end=bytes)
     cdef bytes head(self, int status, bytes fields, long long length)
     cdef finished(self)
     cdef close(self)

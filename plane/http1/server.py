@@ -4,10 +4,10 @@ httptools (llhttp, strict) parses; this file keeps what it leaves open: versions
 times, pipelining, Upgrade, and when a connection may live on. Its list of rules is design section 10, last bullet.
 """
 
-import time
 from asyncio import Transport
 from collections import deque
 from collections.abc import Callable, Coroutine
+from time import monotonic_ns
 from typing import Any
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
@@ -17,6 +17,7 @@ from plane.exchange import Downstream, Exchange
 from plane.http1.framing import (
     API_KEY,
     AUTHORIZATION,
+    CONNECTION,
     CONTENT_LENGTH,
     EXPECT,
     HOST,
@@ -36,6 +37,7 @@ __all__ = ["Connection", "Door"]
 SECOND = 1_000_000_000
 MAX_AHEAD = 64 * 1024
 """Bytes read beyond the exchange being served: enough to see a caller's FIN behind a pipelined request."""
+MAX_HOSTS = 256
 MAX_WAITING = 16
 """Pipelined request heads; a caller that sends more is disconnected."""
 
@@ -63,6 +65,7 @@ class Door:
         self.serve = serve
         self.timers = timers
         self.drained = drained
+        self.hosts: set[bytes] = set()
         self.connections: set[Connection] = set()
         self.date = b""
         self.draining = False
@@ -72,6 +75,16 @@ class Door:
         self.body_grace = 10 * SECOND
         self.body_rate = 1024
         self.linger_time = 2 * SECOND
+
+    def is_known_host(self, host: bytes) -> bool:
+        """Tell whether a Host field is valid; the valid ones are remembered, up to `MAX_HOSTS`."""
+        if host in self.hosts:
+            return True
+        if not is_valid_host(host):
+            return False
+        if len(self.hosts) < MAX_HOSTS:
+            self.hosts.add(host)
+        return True
 
     def drain(self) -> None:
         """Close idle connections now and the others after the answer they are at."""
@@ -93,6 +106,7 @@ class Connection(Downstream):
     fields: int
     hosts: int
     in_head: bool
+    says_connection: bool
     broken: bool
     paused: bool
     ahead: int
@@ -121,7 +135,7 @@ class Connection(Downstream):
         address = transport.get_extra_info("peername")
         if address:
             self.peer = str(address[0]).encode()
-        self.due = time.monotonic_ns() + self.door.max_head_time
+        self.due = monotonic_ns() + self.door.max_head_time
         self.door.connections.add(self)
         self.door.timers.add(self)
 
@@ -164,7 +178,7 @@ class Connection(Downstream):
     def pause_writing(self) -> None:
         """The caller reads slowly: it has `max_stall_time` to read on."""
         self.full = True
-        self.due = time.monotonic_ns() + self.door.max_stall_time
+        self.due = monotonic_ns() + self.door.max_stall_time
 
     def resume_writing(self) -> None:
         """The caller reads again."""
@@ -198,9 +212,10 @@ class Connection(Downstream):
         self.head_fed = 0
         self.fields = 0
         self.hosts = 0
+        self.says_connection = False
         self.transfer_encoding = b""
         if self.active is None:
-            self.due = time.monotonic_ns() + self.door.max_head_time
+            self.due = monotonic_ns() + self.door.max_head_time
 
     def on_url(self, url: bytes) -> None:
         """Take a part of the request target."""
@@ -219,8 +234,8 @@ class Connection(Downstream):
             self.hosts += 1
             exchange.host = value
         elif kind == AUTHORIZATION:
-            if value[:7].lower() == b"bearer ":
-                exchange.credential = value[7:].strip()
+            if value.startswith(b"Bearer ") or value[:7].lower() == b"bearer ":
+                exchange.credential = value[7:].lstrip()
         elif kind == API_KEY:
             if not exchange.credential:
                 exchange.credential = value
@@ -232,12 +247,14 @@ class Connection(Downstream):
             exchange.expects_continue = value.lower() == b"100-continue"
         elif kind == REQUEST_ID:
             exchange.request_id = value
+        elif kind == CONNECTION:
+            self.says_connection = True
 
     def on_headers_complete(self) -> None:
         """Check the head and queue the request for serving."""
         exchange = self.incoming
         self.in_head = False
-        exchange.started = time.monotonic_ns()
+        exchange.started = monotonic_ns()
         exchange.peer = self.peer
         exchange.method = self.parser.get_method()
         exchange.keep_alive = self.parser.should_keep_alive()
@@ -322,7 +339,7 @@ class Connection(Downstream):
         exchange.fault = fault
         exchange.keep_alive = False
         if not exchange.started:
-            exchange.started = time.monotonic_ns()
+            exchange.started = monotonic_ns()
             exchange.method = b""
             exchange.path = b""
             exchange.query = b""
@@ -333,7 +350,11 @@ class Connection(Downstream):
 
     def check_head(self, exchange: Exchange) -> None:
         """Apply the rules that the parser leaves to the door; a broken one is the exchange's first fault."""
-        version = self.parser.get_http_version()
+        # Without a Connection field only HTTP/1.1 is kept alive, so the parser is not asked (PERF: it formats text).
+        version = "1.1"
+        if self.says_connection or not exchange.keep_alive:
+            version = self.parser.get_http_version()
+        exchange.is_http10 = version == "1.0"
         fault = None
         if len(exchange.url) > MAX_URL:
             fault = GatewayError(414, "uri_too_long", "caller", f"The request target is longer than {MAX_URL} bytes.")
@@ -346,7 +367,7 @@ class Connection(Downstream):
             )
         elif version != "1.1" and version != "1.0":
             fault = GatewayError(400, "bad_version", "caller", "Only HTTP/1.1 and HTTP/1.0 are served here.")
-        elif self.hosts > 1 or (self.hosts == 0 and version == "1.1") or not is_valid_host(exchange.host):
+        elif self.hosts > 1 or (self.hosts == 0 and version == "1.1") or not self.door.is_known_host(exchange.host):
             fault = GatewayError(400, "bad_host", "caller", "A request needs exactly one valid Host field.")
         elif self.transfer_encoding and (self.transfer_encoding != b"chunked" or version == "1.0"):
             fault = GatewayError(
@@ -369,7 +390,7 @@ class Connection(Downstream):
         if exchange.content_length > limit or exchange.body_size > limit:
             self.broken = True
             raise too_large(limit)
-        self.body_started = time.monotonic_ns()
+        self.body_started = monotonic_ns()
         self.due = self.body_started + self.door.body_grace
         if exchange.expects_continue and exchange.body_size == 0:
             self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -450,7 +471,7 @@ class Connection(Downstream):
             self.transport.resume_reading()
         if self.full:
             return
-        now = time.monotonic_ns()
+        now = monotonic_ns()
         if not self.in_head:
             self.due = now + self.door.max_idle_time
 
@@ -464,7 +485,7 @@ class Connection(Downstream):
             if status == 204:
                 return b"".join((status_line(status), fields, self.door.date, end))
             return b"".join((status_line(status), fields, self.door.date, b"content-length: %d\r\n" % length, end))
-        if self.parser is not None and self.parser.get_http_version() == "1.0":
+        if exchange.is_http10:
             exchange.keep_alive = False
             return b"".join((status_line(status), fields, self.door.date, b"connection: close\r\n\r\n"))
         self.chunked = True
@@ -483,7 +504,7 @@ class Connection(Downstream):
         self.waiting.clear()
         if self.active is not None and not self.active.body_complete and not self.lost:
             self.lingering = True
-            self.due = time.monotonic_ns() + self.door.linger_time
+            self.due = monotonic_ns() + self.door.linger_time
             if self.paused:
                 self.transport.resume_reading()
             self.transport.write_eof()
