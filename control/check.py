@@ -8,6 +8,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from core.consistent import ANY, Problem, nearest, walk
+from core.errors import ConfigError
+from core.router import Router
 from core.units import parse_duration, parse_rate, parse_size
 
 __all__ = ["Words", "unusable"]
@@ -29,7 +31,7 @@ LONGEST_BURST = 366 * DAY
 
 def unusable(data: Any, words: Words) -> list[Problem]:
     """Return every value in the config `data` that has the right shape and still cannot be used."""
-    found = [*_unknown_words(data, words), *_limits(data)]
+    found = [*_unknown_words(data, words), *_limits(data), *_patterns(data)]
     for path, check in CHECKS:
         for place, value in walk(data, path):
             reason = check(value) if isinstance(value, str) else ""
@@ -64,6 +66,20 @@ def _limits(data: Any) -> Iterator[Problem]:
             continue
         if burst * period > LONGEST_BURST * count:
             yield Problem((*path, "burst"), f"at {rate} a burst of {burst} would take over a year to earn")
+
+
+def _patterns(data: Any) -> Iterator[Problem]:
+    for path, route in walk(data, ("routes", ANY)):
+        match = route.get("match") if isinstance(route, Mapping) else None
+        pattern = match.get("path") if isinstance(match, Mapping) else None
+        if not isinstance(pattern, str) or pattern[:1] != "/":
+            continue
+        try:
+            # Alone, so that the reasons are this pattern's; what clashes is found, with both places, elsewhere.
+            Router([(None, pattern, (), None, route.get("raw_path") is True)])
+        except ConfigError as error:
+            reasons = [problem.removeprefix(f"{pattern}: ") for problem in error.problems]
+            yield Problem((*path, "match", "path"), "; ".join(reasons))
 
 
 def _duration(text: str) -> str:

@@ -50,7 +50,7 @@ def problems_of(data: Any, *, whole: bool = True) -> list[Problem]:
     whole: False if parts of it could not be read, so that a name which seems to be missing proves nothing.
     """
     dangling = _dangling(data) if whole else ()
-    return [*dangling, *_key_clashes(data), *_route_clashes(data), *_wrong_counts(data), *_raw_paths(data)]
+    return [*dangling, *_key_clashes(data), *_route_clashes(data), *_wrong_counts(data)]
 
 
 def walk(data: Any, pattern: tuple[str, ...], path: Path = ()) -> Iterator[tuple[Path, Any]]:
@@ -125,12 +125,3 @@ def _wrong_counts(data: Any) -> Iterator[Problem]:
         if len(weights) != len(endpoints):
             reason = f"{len(weights)} weights for {len(endpoints)} endpoints: give one for each, in the same order"
             yield Problem((*path, "weights"), reason)
-
-
-def _raw_paths(data: Any) -> Iterator[Problem]:
-    for path, route in walk(data, ("routes", ANY)):
-        if not isinstance(route, Mapping) or route.get("raw_path") is not True:
-            continue
-        for _, pattern in walk(route, ("match", "path")):
-            if isinstance(pattern, str) and not pattern.endswith("*"):
-                yield Problem((*path, "raw_path"), "only a path that ends in * can take a raw path")

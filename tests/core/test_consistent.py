@@ -1,8 +1,12 @@
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from core.consistent import Problem, consistent, nearest, problems_of
+from core.errors import ConfigError
 from core.model import Config
+from core.router import Router
 
 KEY = "9f" * 32
 GOOD = {
@@ -101,11 +105,27 @@ def test_weights_must_be_as_many_as_endpoints() -> None:
     ]
 
 
-def test_a_raw_path_needs_a_wildcard() -> None:
-    route = {"match": {"path": "/a/*"}, "upstream": "orders", "raw_path": True}
-    assert problems({"routes": {"r": route}}) == []
-    found = problems({"routes": {"r": route | {"match": {"path": "/a"}}}})
-    assert [problem.path for problem in found] == [("routes", "r", "raw_path")]
+SEGMENTS = st.lists(st.sampled_from(["a", "b", "{x}", "{y}"]), min_size=1, max_size=2, unique=True)
+PATHS = st.builds(lambda parts, rest: "/" + "/".join(parts + rest), SEGMENTS, st.sampled_from([[], ["*"]]))
+MATCHES = st.builds(
+    lambda path, host, methods: {"path": path, "methods": methods} | ({"host": host} if host else {}),
+    PATHS,
+    st.sampled_from([None, "a.test", "b.test"]),
+    st.lists(st.sampled_from(["GET", "PUT", "HEAD"]), max_size=2, unique=True),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(MATCHES, min_size=2, max_size=4))
+def test_routes_clash_here_exactly_if_the_router_refuses_them(matches: list[dict[str, object]]) -> None:
+    clashes = problems_of({"routes": {f"r{index}": {"match": match} for index, match in enumerate(matches)}})
+    entries = [(match.get("host"), match["path"], tuple(match["methods"]), None, False) for match in matches]
+    try:
+        Router(entries)
+    except ConfigError:
+        assert clashes
+    else:
+        assert clashes == []
 
 
 @pytest.mark.parametrize(
