@@ -1,4 +1,4 @@
-"""Shared by control's tests: a scripted worker that speaks the control socket's frames over a real socket."""
+"""The feed and the publisher on a real socket, in the test's own process, with scripted workers."""
 
 import asyncio
 import os
@@ -12,7 +12,8 @@ from control.feed import Feed, Peer
 from control.log import Log
 from control.publish import Publisher, resume
 from control.usage import UsageTable
-from core.wire import FORMAT, Ack, Frame, FrameReader, Hello, Nack, Push, pack
+from core.wire import FORMAT, Frame, Hello
+from tests.control.scripted_worker import ScriptedWorker
 
 CONFIG = """
 providers:
@@ -20,56 +21,6 @@ providers:
 models:
   {model}: {{targets: [{{provider: openai, model: {model}}}]}}
 """
-
-
-class ScriptedWorker:
-    """A worker of a test: connects, says hello, and answers pushes only when it is told to."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader = reader
-        self.writer = writer
-        self.frames = FrameReader()
-        self.queue: list[Frame] = []
-
-    def send(self, frame: Frame) -> None:
-        self.writer.write(pack(frame))
-
-    async def push(self) -> Push:
-        """Return the next push; fails the test if none comes."""
-        async with asyncio.timeout(5):
-            while not self.queue:
-                data = await self.reader.read(65536)
-                assert data, "control closed the connection"
-                self.queue += self.frames.feed(data)
-        frame = self.queue.pop(0)
-        assert isinstance(frame, Push)
-        return frame
-
-    def answer(self, push: Push) -> None:
-        self.send(Ack(push.version, push.digest))
-
-    async def ack(self) -> Push:
-        push = await self.push()
-        self.answer(push)
-        return push
-
-    async def nack(self, reason: str) -> Push:
-        push = await self.push()
-        self.send(Nack(push.version, push.digest, reason))
-        return push
-
-    async def closed(self) -> bool:
-        """Return True once control has closed the connection."""
-        async with asyncio.timeout(5):
-            try:
-                while await self.reader.read(65536):
-                    pass
-            except ConnectionResetError:
-                pass
-        return True
-
-    def close(self) -> None:
-        self.writer.close()
 
 
 class Control:

@@ -5,135 +5,21 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import textwrap
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from control.client import call
-
-ROOT = Path(__file__).parents[2]
-DEADLINE = 20.0  # seconds for what should come at once, on a busy machine
-CONFIG = """
-listen: {{http: "127.0.0.1:{port}", workers: {workers}}}
-providers: {{p: {{dialect: openai, base_url: "http://127.0.0.1:9/v1", credential: env:SUPERVISED_CREDENTIAL}}}}
-models: {{m: {{targets: [{{provider: p, model: m}}]}}}}
-"""
-SECRET = "sk-supervised-4711"
-
-
-class Running:
-    """A supervisor of a test, with its log as it is written."""
-
-    def __init__(self, command: list[str], folder: Path, **environment: str) -> None:
-        self.folder = folder
-        self.log_path = folder / f"log-{len(list(folder.glob('log-*')))}"
-        with self.log_path.open("wb") as log:
-            self.process = subprocess.Popen(
-                command, env=environment_of(**environment), stdout=log, stderr=log, start_new_session=True
-            )
-
-    @property
-    def log(self) -> str:
-        return self.log_path.read_text()
-
-    def events(self, event: str) -> list[dict[str, str]]:
-        """Return the fields of every log line of that event."""
-        lines = [line for line in self.log.splitlines() if f" event={event}" in line]
-        return [dict(re.findall(r'(\w+)=("(?:[^"\\]|\\.)*"|\S+)', line)) for line in lines]
-
-    def started(self, child: str) -> list[int]:
-        """Return the process ids that `child` has had."""
-        return [int(fields["pid"]) for fields in self.events("started") if fields["child"] == child]
-
-    def wait(self, condition: Callable[[], Any]) -> Any:
-        """Return the first true value of `condition`; fails the test when the deadline has passed."""
-        deadline = time.monotonic() + DEADLINE
-        while time.monotonic() < deadline:
-            if value := condition():
-                return value
-            time.sleep(0.01)  # A poll of other processes, with a deadline.
-        raise AssertionError(f"it did not happen in time; the log:\n{self.log}")
-
-    def ready(self) -> "Running":
-        self.wait(lambda: self.events("ready") or self.process.poll() is not None)
-        assert self.process.poll() is None, self.log
-        return self
-
-    def stop(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(DEADLINE)
-
-    def kill(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait(DEADLINE)
-
-
-def environment_of(**extra: str) -> dict[str, str]:
-    path = os.pathsep.join(filter(None, (extra.pop("path", ""), str(ROOT), os.environ.get("PYTHONPATH", ""))))
-    return {**os.environ, "PYTHONPATH": path, "SUPERVISED_CREDENTIAL": SECRET, **extra}
-
-
-def headgate(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "control.cli", *arguments]
-
-
-def alive(pid: int) -> bool:
-    """Return whether a process runs (one that is dead and not yet reaped does not)."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from tests.e2e.processes import DEADLINE, SECRET, Gateway, Running, alive, headgate
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="hg") as path:
         yield Path(path)
-
-
-class Gateway:
-    """A config directory, a data directory, and the supervisors started on them."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.data = folder / "data"
-        self.port = free_port()
-        self.running: list[Running] = []
-        (folder / "config").mkdir()
-        self.write()
-
-    def write(self, workers: int = 2) -> None:
-        (self.folder / "config" / "headgate.yaml").write_text(CONFIG.format(port=self.port, workers=workers))
-
-    def start(self, half: str = "up", **environment: str) -> Running:
-        command = headgate(half, "--config", str(self.folder / "config"), "--data", str(self.data))
-        self.running.append(Running(command, self.folder, **environment))
-        return self.running[-1]
-
-    def status(self) -> Any:
-        code, answer = call(self.data, "GET", "/v1/status")
-        assert code == 200
-        return answer
-
-    def ask(self, path: str = "/healthz") -> int:
-        """Return the status of one call on a connection of its own."""
-        with socket.create_connection(("127.0.0.1", self.port), DEADLINE) as caller:
-            caller.sendall(f"GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".encode())
-            return int(caller.makefile("rb").readline().split()[1])
 
 
 @pytest.fixture
@@ -146,7 +32,7 @@ def gateway(folder: Path) -> Iterator[Gateway]:
 
 def test_a_gateway_serves_shows_its_workers_and_ends_in_order(gateway: Gateway) -> None:
     running = gateway.start().ready()
-    assert gateway.ask() == 200
+    assert gateway.readiness() == (200, 1)
     workers = [(row["worker"], row["pid"], row["state"]) for row in gateway.status()["workers"]]
     assert workers == [(index, running.started(f"worker-{index}")[0], "serving") for index in (0, 1)]
     assert running.stop() == 0
@@ -161,7 +47,7 @@ def test_a_killed_worker_is_replaced_and_serves_what_is_active(gateway: Gateway)
     (old,) = running.started("worker-0")
     os.kill(old, signal.SIGKILL)
     new = running.wait(lambda: running.started("worker-0")[1:])[0]
-    assert gateway.ask() == 200
+    assert gateway.readiness() == (200, 1)
     running.wait(lambda: f"event=connected worker=0 pid={new}" in running.log)
     running.wait(lambda: gateway.status()["workers"][0]["state"] == "serving")
     assert running.events("died")[0]["reason"] == "SIGKILL"
@@ -172,7 +58,7 @@ def test_a_killed_control_process_is_replaced_while_the_workers_serve_on(gateway
     running = gateway.start().ready()
     workers = [running.started(f"worker-{index}") for index in (0, 1)]
     os.kill(running.started("control")[0], signal.SIGKILL)
-    assert gateway.ask() == 200
+    assert gateway.readiness() == (200, 1)
     running.wait(lambda: len(running.events("connected")) == 4)
     running.wait(lambda: {row["state"] for row in gateway.status()["workers"]} == {"serving"})
     assert [running.started(f"worker-{index}") for index in (0, 1)] == workers
@@ -187,7 +73,7 @@ def test_nothing_outlives_a_killed_supervisor_and_a_new_one_starts_at_once(gatew
     running.process.wait(DEADLINE)
     running.wait(lambda: not any(alive(pid) for pid in children))
     again = gateway.start().ready()
-    assert gateway.ask() == 200
+    assert gateway.readiness() == (200, 1)
     assert again.stop() == 0
 
 
@@ -196,9 +82,9 @@ def test_the_halves_run_apart_and_either_may_start_first(gateway: Gateway) -> No
     control = gateway.start("control")
     control.wait(lambda: len(control.events("connected")) == 2)
     control.wait(lambda: [row["state"] for row in gateway.status()["workers"]] == ["serving", "serving"])
-    assert gateway.ask() == 200
+    assert gateway.readiness() == (200, 1)
     assert control.stop() == 0
-    assert gateway.ask() == 200
+    assert gateway.readiness() == (200, 1)
     assert plane.stop() == 0
 
 

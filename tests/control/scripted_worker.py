@@ -1,0 +1,57 @@
+"""A worker of a test: it speaks the control socket's frames, and answers pushes only when it is told to."""
+
+import asyncio
+
+from core.wire import Ack, Frame, FrameReader, Nack, Push, pack
+
+__all__ = ["ScriptedWorker"]
+
+
+class ScriptedWorker:
+    """One connection to the control socket, as a worker has it."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+        self.frames = FrameReader()
+        self.queue: list[Frame] = []
+
+    def send(self, frame: Frame) -> None:
+        self.writer.write(pack(frame))
+
+    async def push(self) -> Push:
+        """Return the next push; fails the test if none comes."""
+        async with asyncio.timeout(5):
+            while not self.queue:
+                data = await self.reader.read(65536)
+                assert data, "control closed the connection"
+                self.queue += self.frames.feed(data)
+        frame = self.queue.pop(0)
+        assert isinstance(frame, Push)
+        return frame
+
+    def answer(self, push: Push) -> None:
+        self.send(Ack(push.version, push.digest))
+
+    async def ack(self) -> Push:
+        push = await self.push()
+        self.answer(push)
+        return push
+
+    async def nack(self, reason: str) -> Push:
+        push = await self.push()
+        self.send(Nack(push.version, push.digest, reason))
+        return push
+
+    async def closed(self) -> bool:
+        """Return True once control has closed the connection."""
+        async with asyncio.timeout(5):
+            try:
+                while await self.reader.read(65536):
+                    pass
+            except ConnectionResetError:
+                pass
+        return True
+
+    def close(self) -> None:
+        self.writer.close()
