@@ -91,6 +91,12 @@ async def test_a_frame_larger_than_workers_send_is_refused_by_its_length(control
     assert await worker.closed()
 
 
+async def test_a_connection_that_says_nothing_is_closed_in_time(control: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("control.feed.HELLO_TIME", 0.01)
+    worker = await control.connection()
+    assert await worker.closed()
+
+
 async def test_another_user_is_refused_before_a_byte_is_read(control: Any) -> None:
     control.feed.uid = os.geteuid() + 1
     worker = await control.worker(0)

@@ -127,7 +127,9 @@ def test_workers_do_not_see_the_credentials_nor_what_else_nobody_listed(gateway:
 SUPERVISE = """
 import os, sys
 from control.log import Log
+from control import supervise
 from control.supervise import Child, Supervisor
+supervise.DRAIN = float(os.environ.get("TEST_DRAIN", supervise.DRAIN))
 children = [
     Child(f"worker-{index}", [name], (), dict(os.environ), worker=index) for index, name in enumerate(sys.argv[1:])
 ]
@@ -145,11 +147,11 @@ while True:
 
 
 @contextlib.contextmanager
-def supervised(folder: Path, **modules: str) -> Iterator[Running]:
+def supervised(folder: Path, drain: str = "35", **modules: str) -> Iterator[Running]:
     """Run a supervisor over small modules of a test's own."""
     for name, text in modules.items():
         (folder / f"{name}.py").write_text(textwrap.dedent(text))
-    running = Running([sys.executable, "-c", SUPERVISE, *modules], folder, path=str(folder))
+    running = Running([sys.executable, "-c", SUPERVISE, *modules], folder, path=str(folder), TEST_DRAIN=drain)
     try:
         yield running
     finally:
@@ -185,6 +187,14 @@ def test_a_second_signal_kills_what_does_not_stop(folder: Path) -> None:
         running.process.send_signal(signal.SIGTERM)
         assert running.process.wait(DEADLINE) == 1
         assert not alive(running.started("worker-0")[0])
+
+
+def test_what_does_not_stop_by_the_deadline_is_killed(folder: Path) -> None:
+    with supervised(folder, drain="0.2", stubborn=STUBBORN, steady=STEADY) as running:
+        running.wait(lambda: {"stubborn", "steady"} <= set(running.log.splitlines()))
+        assert running.stop() == 1
+        reasons = {fields["child"]: fields["reason"] for fields in running.events("ended")}
+        assert reasons == {"worker-0": "SIGKILL", "worker-1": "SIGTERM"}
 
 
 def test_ctrl_c_reaches_the_supervisor_alone(folder: Path) -> None:
