@@ -1,10 +1,8 @@
 cimport cython
+from core.endpoint cimport Endpoint
 
 
-cdef class Candidate:
-    cdef public str name
-    cdef public int weight
-    cdef public int in_flight
+cdef class Candidate(Endpoint):
     cdef public object origin
     cdef public object pool
     cdef public bytes host

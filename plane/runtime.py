@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from core.endpoint import Endpoint
 from plane.http1.client import Origin, TimeoutsNs
 
 __all__ = ["Candidate", "Consumer", "Model", "RetryRule", "Route", "Runtime", "Target"]
@@ -21,7 +22,7 @@ class RetryRule(NamedTuple):
     on_reset: bool
 
 
-class Candidate:
+class Candidate(Endpoint):
     """Somewhere a call may be sent: an endpoint of an upstream, or a target of a model.
 
     in_flight: calls under way, over all generations that share its pool. host: the Host field. base_path: what stands
@@ -29,9 +30,7 @@ class Candidate:
     """
 
     def __init__(self, name: str, weight: int, origin: Origin, host: bytes, base_path: bytes) -> None:
-        self.name = name
-        self.weight = weight
-        self.in_flight = 0
+        super().__init__(name, weight)
         self.origin = origin
         self.pool: Any = None
         self.host = host

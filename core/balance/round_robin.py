@@ -1,10 +1,8 @@
-"""Each endpoint in turn."""
-
-from __future__ import annotations
-
-from typing import Any
+"""Each endpoint in turn, whatever its weight."""
 
 from msgspec import Struct
+
+from core.endpoint import Some, serving
 
 __all__ = ["Options", "RoundRobin", "build"]
 
@@ -14,20 +12,21 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RoundRobin:
-    """Starts one endpoint further each time."""
+    """Starts with the next endpoint each time."""
 
     def __init__(self) -> None:
-        self.turn = 0
+        self._turn = 0
 
-    def order(self, endpoints: list[Any]) -> list[Any]:
-        """Return the endpoints, best first; drained ones (weight 0) are left out."""
-        ready = [endpoint for endpoint in endpoints if endpoint.weight > 0]
-        if not ready:
+    def order(self, endpoints: list[Some]) -> list[Some]:
+        """Return the endpoints that serve, the one whose turn it is first."""
+        ready = serving(endpoints)
+        if len(ready) < 2:
             return ready
-        self.turn = (self.turn + 1) % len(ready)
-        return ready[self.turn :] + ready[: self.turn]
+        start = self._turn % len(ready)
+        self._turn = start + 1
+        return ready[start:] + ready[:start]
 
 
 def build(_: Options) -> RoundRobin:
-    """Return a balancer."""
+    """Return a balancer that starts with the first endpoint."""
     return RoundRobin()
