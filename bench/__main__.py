@@ -126,6 +126,17 @@ def show(options: argparse.Namespace, run: Run, found: dict[str, object]) -> Non
     )
 
 
+def profiled(options: argparse.Namespace) -> int:
+    """Print the worker's hot spots under calls, or with ``--only stream`` under streams."""
+    case = "one-per-read" if options.only == ["stream"] else "chat"
+    with (
+        tempfile.TemporaryDirectory(prefix="headgate-bench-") as name,
+        arms(options.what, Path(name), Cores.here()) as (front, _, _, load),
+    ):
+        print(profile.hot_spots(front, load, case, OUT, 3 if options.quick else 10))
+    return 0
+
+
 def micro() -> int:
     """Run the micro-benchmarks; pyproject's own options skip them, as they have no place among tests."""
     own = ["-o", "addopts=--import-mode=importlib --strict-markers", "-o", "python_files=test_*.py bench_*.py"]
@@ -160,13 +171,7 @@ def main() -> int:
         say("\n".join(missing))
         return 1
     try:
-        if options.what == "profile":
-            with tempfile.TemporaryDirectory(prefix="headgate-bench-") as name:
-                cores = Cores.here()
-                with arms("profile", Path(name), cores) as (front, _, _, load):
-                    print(profile.hot_spots(front, load, OUT, 3 if options.quick else 10))
-            return 0
-        return measure(options)
+        return profiled(options) if options.what == "profile" else measure(options)
     except BenchError as error:
         say(f"error: {error}")
         return 1

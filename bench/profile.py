@@ -22,17 +22,29 @@ Frame = tuple[str, str]  # function, library
 
 # What Cython makes of a module's path and a function's name, with its classes.
 CYTHON = re.compile(r"^__pyx_(?:f|pw|pf|tp_\w+?|getprop|setprop)_(\d\w*)$")
+# What the C compiler adds where it splits or clones a function.
+CLONE = re.compile(r"(\.(part|isra|constprop|cold)(\.\d+)?)+$")
 FRAME = re.compile(r"^\s*[0-9a-f]+ (.+?)(?:\+0x[0-9a-f]+)? \((.*)\)$")
 
 
-def hot_spots(arm: Arm, load: Load, folder: Path, seconds: int, lines: int = 60) -> str:
-    """Return where the worker's time goes under calls at c = 64; the samples stay in `folder` for a closer look."""
+def hot_spots(arm: Arm, load: Load, case: str, folder: Path, seconds: int, lines: int = 60) -> str:
+    """Return where the worker's time goes under a load; the samples stay in `folder` for a closer look.
+
+    case: ``chat`` is calls at c = 64; else the pace of streams.
+    """
     if shutil.which("perf") is None:
         raise BenchError("perf is missing; get it with: apt-get install linux-perf")
     folder.mkdir(parents=True, exist_ok=True)
     data = folder / "perf.data"
-    load.chat("warm", arm, 0, 64, 2)
-    caller = threading.Thread(target=load.chat, args=("profile", arm, 0, 64, seconds + 2))
+
+    def call(length: float) -> None:
+        chat = case == "chat"
+        cell = load.chat(case, arm, 0, 64, length) if chat else load.stream(case, arm, 0, length)
+        if cell.problem:
+            raise BenchError(cell.problem)
+
+    call(2)
+    caller = threading.Thread(target=call, args=(seconds + 2,))
     caller.start()
     try:
         pids = ",".join(map(str, arm.workers))
@@ -77,7 +89,8 @@ def shares(names: Iterable[Iterable[str]], lines: int) -> str:
 
 
 def demangled(name: str) -> str:
-    """Return a symbol, written as in the source where Cython mangled it."""
+    """Return a symbol, written as in the source where Cython or the C compiler changed it."""
+    name = CLONE.sub("", name)
     match = CYTHON.match(name)
     if match is None:
         return name

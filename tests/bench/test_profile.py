@@ -21,6 +21,8 @@ SCRIPT = """
         ("__pyx_f_5plane_5http1_6server_10Connection_answer", "plane.http1.server.Connection.answer"),
         ("__pyx_pw_5plane_5admit_1admit", "plane.admit.admit"),
         ("__pyx_tp_dealloc_5plane_8exchange_Exchange", "plane.exchange.Exchange"),
+        ("__pyx_f_4core_3sse_9EventScan_feed.part.0", "core.sse.EventScan.feed"),
+        ("finish_task_switch.isra.0", "finish_task_switch"),
         ("_PyObject_Malloc", "_PyObject_Malloc"),
     ],
 )
