@@ -98,7 +98,7 @@ def decode(data: bytes) -> Snapshot:
         raise SnapshotError("the config does not have the digest that the header says")
     try:
         config = _decoder.decode(body)
-    except (msgspec.MsgspecError, RecursionError, ValueError, OverflowError, MemoryError) as error:
+    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
         raise SnapshotError(f"not a config: {error}") from None
     return Snapshot(_checked(version), digest.hex(), config)
 

@@ -157,6 +157,6 @@ class FrameReader:
 def _decode(body: bytes) -> Frame:
     try:
         return _decoder.decode(body)
-    except (msgspec.MsgspecError, RecursionError, ValueError, OverflowError, MemoryError) as error:
+    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
         # Cut short, because the text may quote what the peer sent.
         raise FrameError(f"not a frame: {str(error)[:200]}") from None
