@@ -6,6 +6,10 @@ cimport cython
     spans=list
 )
 cpdef list scan(bytes body, tuple wanted)
+@cython.locals(
+    text="const unsigned char*", size=Py_ssize_t, at=Py_ssize_t, start=Py_ssize_t, end=Py_ssize_t, token=bytes
+)
+cpdef tuple last_member(bytes body, bytes key)
 cpdef bytes replace(bytes body, tuple span, bytes new)
 @cython.locals(text="const unsigned char*", end=Py_ssize_t, last=Py_ssize_t, comma=bytes)
 cpdef bytes insert_member(bytes body, bytes member)
@@ -13,6 +17,8 @@ cpdef bytes insert_member(bytes body, bytes member)
 # One step each: offset in, offset out.
 @cython.locals(text="const unsigned char*", start=Py_ssize_t, depth=Py_ssize_t, char="unsigned char")
 cdef Py_ssize_t _value(bytes body, Py_ssize_t at, Py_ssize_t size) except -1
+@cython.locals(text="const unsigned char*", depth=Py_ssize_t, char="unsigned char")
+cdef Py_ssize_t _closing(bytes body, Py_ssize_t at, Py_ssize_t size) except? -1000000
 @cython.locals(text="const unsigned char*", near=Py_ssize_t, quote=Py_ssize_t, run=Py_ssize_t, char="unsigned char")
 cdef Py_ssize_t _string(bytes body, Py_ssize_t at, Py_ssize_t size) except -1
 @cython.locals(char="unsigned char")

@@ -10,7 +10,7 @@ from msgspec.json import Decoder
 
 from core.errors import GatewayError
 
-__all__ = ["insert_member", "replace", "scan"]
+__all__ = ["insert_member", "last_member", "replace", "scan"]
 
 _key = Decoder(str)
 
@@ -55,6 +55,29 @@ def scan(body: bytes, wanted: tuple[bytes, ...]) -> list[tuple[int, int]]:
         if text[at] != ord(","):
             raise _invalid("The body is not a JSON object: a comma is missing.")
         at = _space(text, at + 1, size)
+
+
+def last_member(body: bytes, key: bytes) -> tuple[int, int]:
+    """Return the ``(start, end)`` span of the value of the top-level `key`, ``(-1, -1)`` where it is absent.
+
+    The same as `scan` for a key that stands once, but read from the end, where answers have their usage: what stands
+    before it is not looked at. GatewayError as for `scan`, though not for everything that is wrong with the body.
+    """
+    text = body
+    size = len(body)
+    token = b'"' + key + b'"'
+    at = body.rfind(token)
+    for _ in range(4):
+        if at < 0:
+            break
+        start = _space(text, at + len(token), size)
+        if start < size and text[start] == ord(":"):
+            start = _space(text, start + 1, size)
+            end = _value(body, start, size)
+            if _closing(body, end, size) == 1:
+                return (start, end)
+        at = body.rfind(token, 0, at)
+    return scan(body, (key,))[0]
 
 
 def replace(body: bytes, span: tuple[int, int], new: bytes) -> bytes:
@@ -111,6 +134,22 @@ def _value(body: bytes, at: int, size: int) -> int:
     if at == start:
         raise _invalid("The body is not a JSON object: a value is missing.")
     return at
+
+
+def _closing(body: bytes, at: int, size: int) -> int:
+    """Return how many more brackets are closed than opened from `at` on."""
+    text = body
+    depth = 0
+    while at < size:
+        char = text[at]
+        at += 1
+        if char == ord('"'):
+            at = _string(body, at, size)
+        elif char == ord("{") or char == ord("["):
+            depth -= 1
+        elif char == ord("}") or char == ord("]"):
+            depth += 1
+    return depth
 
 
 def _string(body: bytes, at: int, size: int) -> int:

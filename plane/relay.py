@@ -11,6 +11,7 @@ from core.errors import GatewayError
 from plane.answer import accept, accept_stream
 from plane.exchange import Exchange
 from plane.http1.client import is_event_stream
+from plane.pump import pump
 
 __all__ = ["relay"]
 
@@ -35,30 +36,10 @@ async def relay(exchange: Exchange) -> None:
 
 async def relay_stream(exchange: Exchange, events: bool) -> None:
     """Send the body on as it comes; of events, whole ones only."""
-    downstream = exchange.downstream
-    scan = exchange.scan
-    downstream.start(exchange.status, exchange.fields, -1 if events else exchange.answer_length)
+    exchange.downstream.start(exchange.status, exchange.fields, -1 if events else exchange.answer_length)
     exchange.committed = True
-    while True:
-        data = exchange.take_answer()
-        if data:
-            if scan is not None:
-                data = scan.feed(data)
-                if scan.done:
-                    exchange.tail = data
-                    return
-            if exchange.answer_ended:
-                exchange.tail = data
-            elif data:
-                downstream.write(data)
-                while downstream.full:
-                    await exchange
-        elif exchange.answer_ended:
-            if scan is not None:
-                exchange.tail += scan.flush()
-            return
-        else:
-            await exchange
+    while not pump(exchange):
+        await exchange
 
 
 def check_credential(exchange: Exchange) -> None:

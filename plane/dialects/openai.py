@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from core.errors import GatewayError
-from core.splice import insert_member, replace, scan
+from core.splice import insert_member, last_member, replace, scan
 from core.sse import EventScan
 from plane.exchange import Exchange
 from plane.runtime import Target
@@ -26,7 +26,7 @@ __all__ = ["OpenAI", "Operation", "Options", "build"]
 MAX_EVENT = 16 * 1024 * 1024
 """Bytes of one event; a longer one ends the stream with an error."""
 
-USAGE = (b"usage",)
+USAGE = b"usage"
 ROUTED = (b"model", b"stream", b"stream_options")
 INCLUDE_USAGE = b'"stream_options":{"include_usage":true}'
 
@@ -145,7 +145,7 @@ class OpenAI:
                 if exchange.scan.usage:
                     counted = self.counted.decode(exchange.scan.usage)
             elif exchange.reply and exchange.answer_status < 300:
-                start, end = scan(exchange.reply, USAGE)[0]
+                start, end = last_member(exchange.reply, USAGE)
                 if start >= 0:
                     counted = self.counted.decode(exchange.reply[start:end])
         except (msgspec.MsgspecError, GatewayError, RecursionError, UnicodeDecodeError):

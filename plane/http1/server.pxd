@@ -5,6 +5,7 @@ from plane.http1.framing cimport is_valid_host, kind_of, status_line
 from plane.timers cimport Timers
 
 cdef int API_KEY, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, REQUEST_ID, TRANSFER_ENCODING
+cdef list SIZES
 cdef long long MAX_AHEAD, MAX_FIELDS, MAX_HEAD, MAX_HOSTS, MAX_URL, MAX_WAITING, SECOND
 
 
@@ -96,3 +97,7 @@ cdef class Connection(Downstream):
     cdef bytes head(self, int status, bytes fields, long long length)
     cdef finished(self)
     cdef close(self)
+
+
+@cython.locals(size=Py_ssize_t, line=bytes)
+cdef bytes chunk(bytes data)

@@ -38,6 +38,8 @@ SECOND = 1_000_000_000
 MAX_AHEAD = 64 * 1024
 """Bytes read beyond the exchange being served: enough to see a caller's FIN behind a pipelined request."""
 MAX_HOSTS = 256
+SIZES = [b"%x\r\n" % size for size in range(1024)]
+"""The size lines of small chunks, ready made."""
 MAX_WAITING = 16
 """Pipelined request heads; a caller that sends more is disconnected."""
 
@@ -414,7 +416,7 @@ class Connection(Downstream):
         if self.is_head:
             return
         if self.chunked:
-            self.send(b"%x\r\n%b\r\n" % (len(data), data))
+            self.send(chunk(data))
         else:
             self.send(data)
 
@@ -423,7 +425,7 @@ class Connection(Downstream):
         if not self.is_head:
             if self.chunked:
                 if data:
-                    self.send(b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data))
+                    self.send(chunk(data) + b"0\r\n\r\n")
                 else:
                     self.send(b"0\r\n\r\n")
             elif data:
@@ -520,3 +522,10 @@ class Connection(Downstream):
 def too_large(limit: int) -> GatewayError:
     """Return the error for a body over its bound."""
     return GatewayError(413, "body_too_large", "caller", f"The request body is larger than {limit} bytes.")
+
+
+def chunk(data: bytes) -> bytes:
+    """Return `data` as one chunk of a chunked body."""
+    size = len(data)
+    line = SIZES[size] if size < len(SIZES) else b"%x\r\n" % size
+    return b"".join((line, data, b"\r\n"))

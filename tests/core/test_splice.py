@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import GatewayError
-from core.splice import insert_member, replace, scan
+from core.splice import insert_member, last_member, replace, scan
 
 WANTED = (b"model", b"stream", b"stream_options")
 ABSENT = (-1, -1)
@@ -198,3 +198,23 @@ def test_a_megabyte_of_hostile_bytes_is_refused(body):
 def test_a_megabyte_of_text_is_read_to_its_end():
     for text in (b"x" * 1_000_000, b'\\"' * 500_000, b"\\\\" * 500_000):
         assert taken(b'{"content":"' + text + b'","model":"m"}', b"model") == b'"m"'
+
+
+@given(objects, layouts, st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_the_last_member_read_from_the_end_is_the_one_a_whole_scan_finds(value, layout, plain):
+    body = spelt(value, layout, plain)
+    for key in (b"model", b"x", b"usage"):
+        assert last_member(body, key) == scan(body, (key,))[0]
+
+
+def test_a_nested_member_or_a_string_of_the_same_name_is_not_the_last_member():
+    body = b'{"usage":{"n":1},"a":[{"usage":{"n":2}}],"b":"\\"usage\\":{}","c":"usage"}'
+    start, end = last_member(body, b"usage")
+    assert body[start:end] == b'{"n":1}'
+
+
+def test_many_nested_members_of_the_name_do_not_hide_the_one_at_the_top():
+    body = b'{"usage":7,"a":[' + b'{"usage":1},' * 20_000 + b"0]}"
+    start, end = last_member(body, b"usage")
+    assert body[start:end] == b"7"
