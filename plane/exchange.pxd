@@ -1,5 +1,6 @@
 cimport cython
 
+from core.limits cimport ConcurrencyLimit
 from plane.timers cimport Timed
 
 
@@ -52,7 +53,7 @@ cdef class Exchange(Timed):
     cdef public object consumer
 
     # admit
-    cdef public object holding
+    cdef public ConcurrencyLimit holding
     cdef public long long limit
     cdef public long long remaining
     cdef public long long reset_ns

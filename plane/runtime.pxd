@@ -1,4 +1,10 @@
 cimport cython
+
+from core.cells cimport KeyTable
+from core.endpoint cimport Endpoint
+from core.limits cimport ConcurrencyLimit, RateLimit
+from core.router cimport Router
+from core.cells cimport KeyTable
 from core.endpoint cimport Endpoint
 
 
@@ -21,8 +27,8 @@ cdef class Consumer:
     cdef public str name
     cdef public object models
     cdef public object limits
-    cdef public object rate
-    cdef public object concurrency
+    cdef public RateLimit rate
+    cdef public ConcurrencyLimit concurrency
     cdef public bint bound
     cdef public bytes rate_lines
 
@@ -57,8 +63,8 @@ cdef class Route:
 cdef class Runtime:
     cdef public long long version
     cdef public str digest
-    cdef public object router
-    cdef public object keys
+    cdef public Router router
+    cdef public KeyTable keys
     cdef public list consumers
     cdef public dict models
     cdef public list candidates

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from core.endpoint import Endpoint
+from core.endpoint import Endpoint
 from plane.http1.client import Origin, TimeoutsNs
 
 __all__ = ["Candidate", "Consumer", "Model", "RetryRule", "Route", "Runtime", "Target"]
@@ -25,7 +26,7 @@ class RetryRule(NamedTuple):
 class Candidate(Endpoint):
     """Somewhere a call may be sent: an endpoint of an upstream, or a target of a model.
 
-    in_flight: calls under way, over all generations that share its pool. host: the Host field. base_path: what stands
+    host: the Host field. base_path: what stands
     before the path, without a final slash. pool: set when the runtime is bound to the worker's pools.
     """
 

@@ -49,7 +49,9 @@ class Shared:
         limits = consumer.limits
         if limits.requests is not None:
             count, period = parse_rate(limits.requests)
-            row = self.cells.row(digest_of(consumer.name, f"requests {limits.requests} burst {limits.burst}"), RATE, self.lock())
+            row = self.cells.row(
+                digest_of(consumer.name, f"requests {limits.requests} burst {limits.burst}"), RATE, self.lock()
+            )
             consumer.rate = RateLimit(self.cells, row, count, period, limits.burst or count)
             consumer.rate_lines = (
                 b"x-ratelimit-limit-requests: %d\r\nx-ratelimit-remaining-requests: " % consumer.rate.limit
