@@ -10,7 +10,7 @@ compgen -G "$root/core/cells.*.so" >/dev/null || { echo "the cells are not compi
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 mkdir "$folder/tests"
-cp -R "$root/core" "$root/pyproject.toml" "$folder"
+cp -R "$root/core" "$root/docs" "$root/pyproject.toml" "$folder"
 cp -R "$root/tests/core" "$folder/tests"
 find "$root/tests" -maxdepth 1 -name 'conftest.py' -exec cp {} "$folder/tests" \;
 find "$folder/core" \( -name '*.so' -o -name '*.c' -o -name '*.pxd' \) -not -name 'cells.*' -delete
