@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from core.endpoint import Endpoint
-from core.endpoint import Endpoint
 from plane.http1.client import Origin, TimeoutsNs
 
 __all__ = ["Candidate", "Consumer", "Model", "RetryRule", "Route", "Runtime", "Target"]
