@@ -17,8 +17,13 @@ def made(word):
 
 
 @pytest.fixture(params=sorted(POLICIES))
-def balancer(request):
-    return made(request.param)
+def word(request):
+    return request.param
+
+
+@pytest.fixture
+def balancer(word):
+    return made(word)
 
 
 def endpoints(*weights):
@@ -33,8 +38,8 @@ def names(order):
     return "".join(endpoint.name for endpoint in order)
 
 
-def test_the_policies_are_those_the_config_knows():
-    assert set(POLICIES) == {"least_in_flight", "round_robin", "weighted"}
+def test_the_policies_a_config_may_name_are_there():
+    assert set(POLICIES) >= {"least_in_flight", "round_robin", "weighted"}
 
 
 @settings(max_examples=60, deadline=None)
@@ -83,9 +88,9 @@ def test_an_endpoint_that_is_drained_gets_nothing_and_its_share_goes_to_the_othe
     assert abs(found.count("a") - found.count("c")) <= 2
 
 
-def test_two_balancers_do_not_share_their_turns(balancer):
-    other = type(balancer)()
-    assert firsts(balancer, endpoints(1, 1, 1), 6) == firsts(other, endpoints(1, 1, 1), 6)
+def test_two_balancers_do_not_share_their_turns(word, balancer):
+    first = firsts(balancer, endpoints(1, 1, 1), 4)
+    assert firsts(made(word), endpoints(1, 1, 1), 4) == first
 
 
 def test_no_policy_takes_an_unknown_option():
