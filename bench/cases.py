@@ -87,9 +87,11 @@ class Run:
     def chat(self) -> None:
         """Chat at c = 64: the cost, the rate, the control process' cost, and the worker's memory."""
         front, reference, direct = self.front.name, self.reference.name, self.direct.name
-        before = sum(memory(pid)["rss"] for pid in self.front.workers)
+        settled = 0
         for block in range(self.lengths.chat_blocks):
             self.chat_block(block, 64, self.lengths.chat)
+            # Growth is counted from the end of the first block, when buffers and pools have their size.
+            settled = settled or sum(memory(pid)["rss"] for pid in self.front.workers)
         cells = self.of("chat", 64)
         self.put("chat_ratio", figure(cells, cost_ratio(front, reference), front, reference))
         found = figure(cells, lambda arms: rate(arms[front]), front, direct)
@@ -100,11 +102,11 @@ class Run:
             self.put("usage_event", figure(cells, lambda arms: control_cost(arms[front]), front))
         after = [memory(pid) for pid in self.front.workers]
         rss, pss = sum(each["rss"] for each in after), sum(each["pss"] for each in after)
-        self.facts["worker_memory"] = {"rss": rss, "pss": pss, "rss_before_chat": before}
+        self.facts["worker_memory"] = {"rss": rss, "pss": pss, "rss_after_first_block": settled}
         self.facts["reference_memory"] = [memory(pid) for pid in self.reference.workers]
         self.put("memory", Figure(rss / 1e6, rss / 1e6, rss / 1e6), f"PSS is {pss / 1e6:.0f} MB")
-        requests = sum(cell.requests for cell in cells if cell.arm == front)
-        growth = (rss - before) / MIB / max(1, requests) * 1e6
+        requests = sum(cell.requests for cell in cells if cell.arm == front and cell.block > 0)
+        growth = ratio((rss - settled) / MIB, requests / 1e6)
         self.put("memory_growth", Figure(growth, growth, growth), f"over {requests:,} requests")
 
     def latency(self) -> None:
