@@ -20,10 +20,10 @@ async def relay(exchange: Exchange) -> None:
     """Take an answer held whole, or relay a stream up to its terminal bytes."""
     if exchange.route.needs_model:
         check_credential(exchange)
-    if exchange.answer_ended:
+    events = is_event_stream(exchange.answer_type)
+    if exchange.answer_ended and not (events and exchange.route.needs_model):
         accept(exchange)
         return
-    events = is_event_stream(exchange.answer_type)
     accept_stream(exchange, events)
     if events and exchange.route.needs_model:
         exchange.scan = exchange.route.dialect.scan(exchange)

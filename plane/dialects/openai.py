@@ -142,8 +142,10 @@ class OpenAI:
         counted: Counted | None = None
         try:
             if exchange.scan is not None:
-                if exchange.scan.usage:
-                    counted = self.counted.decode(exchange.scan.usage)
+                said = exchange.scan.usage
+                if said:
+                    start, end = scan(said, (b"usage",))[0]
+                    counted = self.counted.decode(said[start:end])
             elif exchange.reply and exchange.answer_status < 300:
                 start, end = last_member(exchange.reply, USAGE)
                 if start >= 0:
