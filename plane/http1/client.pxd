@@ -54,7 +54,7 @@ cdef class UpstreamConnection(Timed):
     cdef int fields
     cdef long long head_bytes
     cdef int lengths
-    cdef bint says_connection
+    cdef bytes connection_options
     cdef bytes transfer_encoding
     cdef bint paused
     cdef bint draining

@@ -216,7 +216,7 @@ class UpstreamConnection(Timed):
     fields: int
     head_bytes: int
     lengths: int
-    says_connection: bool
+    connection_options: bytes
     paused: bool
     draining: bool
     reusable: bool
@@ -245,6 +245,7 @@ class UpstreamConnection(Timed):
             self.close()  # Bytes nobody asked for: a bug of the peer's or an attempt to answer the next request.
             return
         self.any_byte = True
+        held = exchange.answer_held if exchange is not None else 0
         try:
             self.parser.feed_data(data)
         except HttpParserUpgrade:
@@ -259,10 +260,15 @@ class UpstreamConnection(Timed):
             return
         if exchange is None or self.exchange is None:
             return
-        if not exchange.answer_head:
+        if exchange.answer_held == held:
+            # A head, chunk extensions or trailers: nothing of it reaches the caller, so nothing else would bound it.
             self.head_bytes += len(data)
             if self.head_bytes > MAX_ANSWER_HEAD:
-                self.fail(502, "upstream_bad_answer", "The head of the upstream's answer is too large.", False)
+                self.fail(502, "upstream_bad_answer", "The framing of the upstream's answer is too large.", False)
+                return
+        else:
+            self.head_bytes = 0
+        if not exchange.answer_head:
             return
         self.due = self.until(monotonic_ns(), self.idle_time)
         if exchange.answer_streams:
@@ -330,7 +336,7 @@ class UpstreamConnection(Timed):
         self.fields = 0
         self.head_bytes = 0
         self.lengths = 0
-        self.says_connection = False
+        self.connection_options = b""
         self.transfer_encoding = b""
         self.informational = False
         exchange = self.exchange
@@ -354,7 +360,7 @@ class UpstreamConnection(Timed):
         elif kind == CONTENT_TYPE:
             exchange.answer_type = value
         elif kind == CONNECTION:
-            self.says_connection = True
+            self.connection_options = self.connection_options + b"," + value if self.connection_options else value
         elif kind == HOP:
             if name.lower() == b"keep-alive":
                 self.keep_alive_time = keep_alive_time(value)
@@ -376,7 +382,7 @@ class UpstreamConnection(Timed):
         # Without a Connection field only HTTP/1.1 is kept alive, so the parser is not asked (PERF: it formats text).
         self.reusable = self.parser.should_keep_alive()
         version = "1.1"
-        if self.says_connection or not self.reusable:
+        if self.connection_options or not self.reusable:
             version = self.parser.get_http_version()
         if not 200 <= status < 600:
             self.fail(502, "upstream_bad_answer", "The upstream's status is not one of HTTP's.", False)
@@ -390,6 +396,8 @@ class UpstreamConnection(Timed):
         if self.transfer_encoding and (self.transfer_encoding != b"chunked" or version == "1.0" or self.lengths):
             self.fail(502, "upstream_bad_answer", "The upstream's transfer encoding is not plain chunked.", False)
             return
+        if self.connection_options:
+            exchange.answer_headers = end_to_end(exchange.answer_headers, self.connection_options)
         exchange.answer_status = status
         exchange.answer_head = True
         exchange.first_byte = monotonic_ns()
@@ -519,6 +527,12 @@ class UpstreamConnection(Timed):
 def is_event_stream(content_type: bytes) -> bool:
     """Tell whether an answer is server-sent events, to be relayed as they come."""
     return content_type[:17].lower() == b"text/event-stream"
+
+
+def end_to_end(fields: list[tuple[bytes, bytes]], connection: bytes) -> list[tuple[bytes, bytes]]:
+    """Return `fields` without those that a Connection field names as this connection's own."""
+    named = [option.strip() for option in connection.lower().split(b",")]
+    return [field for field in fields if field[0].lower() not in named]
 
 
 def keep_alive_time(value: bytes) -> int:
