@@ -69,6 +69,7 @@ cdef class Connection(Downstream):
     cpdef on_headers_complete(self)
     @cython.locals(exchange=Exchange)
     cpdef on_body(self, bytes body)
+    @cython.locals(exchange=Exchange, has_body=bint)
     cpdef on_message_complete(self)
 
     # as Timed and Downstream
@@ -83,6 +84,7 @@ cdef class Connection(Downstream):
     # reading
     @cython.locals(fed=Py_ssize_t)
     cdef feed(self, bytes data)
+    cdef read_on(self, Exchange exchange)
     cdef check_bounds(self, long long fed)
     @cython.locals(exchange=Exchange)
     cdef refuse(self, int status, str code, str message)

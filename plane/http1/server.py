@@ -207,7 +207,9 @@ class Connection(Downstream):
     # --- what the parser calls
 
     def on_message_begin(self) -> None:
-        """Begin a request."""
+        """Begin a request; while one is being read, this is only `read_on` making the parser go on with it."""
+        if self.incoming is not None:
+            return
         self.incoming = Exchange(self)
         self.in_head = True
         self.head_bytes = 0
@@ -221,6 +223,8 @@ class Connection(Downstream):
 
     def on_url(self, url: bytes) -> None:
         """Take a part of the request target."""
+        if not self.in_head:
+            return
         self.incoming.url = self.incoming.url + url if self.incoming.url else url
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -254,6 +258,8 @@ class Connection(Downstream):
 
     def on_headers_complete(self) -> None:
         """Check the head and queue the request for serving."""
+        if not self.in_head:
+            return
         exchange = self.incoming
         self.in_head = False
         exchange.started = monotonic_ns()
@@ -279,13 +285,18 @@ class Connection(Downstream):
             if not self.broken:
                 self.broken = True
                 exchange.body_parts = []
+                exchange.keep_alive = False
                 exchange.interrupt(too_large(exchange.body_limit))
         elif not self.broken:
             exchange.body_parts.append(body)
 
     def on_message_complete(self) -> None:
-        """The request is whole."""
-        self.incoming.body_complete = True
+        """The request is whole, unless the parser thinks so because it asked for an upgrade."""
+        exchange = self.incoming
+        has_body = exchange.content_length > 0 or self.transfer_encoding != b""
+        if has_body and self.says_connection and self.parser.should_upgrade():
+            return
+        exchange.body_complete = True
         self.incoming = None
 
     # --- reading
@@ -300,6 +311,8 @@ class Connection(Downstream):
                     break
                 except HttpParserUpgrade as upgrade:
                     data = data[upgrade.args[0] :]
+                    if self.incoming is not None:
+                        self.read_on(self.incoming)
                     if not data:
                         break
         except HttpParserError:
@@ -313,6 +326,18 @@ class Connection(Downstream):
                 self.due += self.incoming.body_size * SECOND // self.door.body_rate
         if len(self.waiting) > MAX_WAITING:
             self.transport.abort()
+
+    def read_on(self, exchange: Exchange) -> None:
+        """Read the body of a request that asked for an upgrade.
+
+        The parser takes what follows the head for another protocol; read as a request, it would be a smuggled one. So a
+        new parser is brought to where the body begins.
+        """
+        framing = b"content-length: %d" % exchange.content_length
+        if self.transfer_encoding:
+            framing = b"transfer-encoding: chunked"
+        self.parser = HttpRequestParser(self)
+        self.parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n\r\n" % framing)
 
     def check_bounds(self, fed: int) -> None:
         """Refuse a head that outgrows its bounds before it is complete."""
@@ -391,6 +416,7 @@ class Connection(Downstream):
         exchange.body_limit = limit
         if exchange.content_length > limit or exchange.body_size > limit:
             self.broken = True
+            exchange.keep_alive = False
             raise too_large(limit)
         self.body_started = monotonic_ns()
         self.due = self.body_started + self.door.body_grace
@@ -480,7 +506,7 @@ class Connection(Downstream):
     def head(self, status: int, fields: bytes, length: int) -> bytes:
         """Return the head of an answer with our framing: the last thing that may still decide to close."""
         exchange = self.active
-        if self.door.draining or self.broken or not exchange.body_complete:
+        if self.door.draining or not exchange.body_complete:
             exchange.keep_alive = False
         end = b"\r\n" if exchange.keep_alive else b"connection: close\r\n\r\n"
         if length >= 0:
