@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import http.client
 import json
 import os
 import signal
@@ -11,7 +12,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,27 @@ class Gateway:
         """Write a new config and run `headgate apply` on it."""
         self.write(text)
         return headgate("apply", "--config", str(self.config), "--data", str(self.data))
+
+    def admin(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        """Call the control process on its socket; return status and JSON."""
+        connection = http.client.HTTPConnection("localhost", timeout=DEADLINE)
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.settimeout(DEADLINE)
+        try:
+            connection.sock.connect(str(self.data / "admin.sock"))
+            connection.request(method, path, body and json.dumps(body), {"content-type": "application/json"})
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
+        finally:
+            connection.close()
+
+    def push(self, text: str) -> Any:
+        """Write a new config and have the control process apply it; fails unless every worker took it."""
+        self.write(text)
+        status, answer = self.admin("POST", "/v1/apply", {"path": str(self.config)})
+        if status != 200:
+            raise AssertionError(f"the config was refused: {answer}")
+        return answer
 
     def call(self, request: bytes, *, head: bool = False) -> "Answer":
         """Send one request on a connection of its own and return its answer."""
@@ -149,6 +171,15 @@ def wait_until_ready(running: Gateway) -> None:
     raise AssertionError(f"the gateway was not ready in time:\n{running.log}")
 
 
+def eventually(check: Callable[[], bool]) -> None:
+    """Wait until another process has brought about what `check` looks at; fail at the deadline."""
+    deadline = time.monotonic() + DEADLINE
+    while not check():
+        if time.monotonic() > deadline:
+            raise AssertionError("it did not come about")
+        time.sleep(0.02)
+
+
 @dataclass(frozen=True)
 class Answer:
     """One complete answer, checked to be well framed."""
@@ -199,7 +230,11 @@ class Caller:
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(DEADLINE)
-        self.socket.connect(("127.0.0.1", port))
+        try:
+            self.socket.connect(("127.0.0.1", port))
+        except OSError:
+            self.socket.close()
+            raise
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
 

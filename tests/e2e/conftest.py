@@ -1,0 +1,84 @@
+"""One gateway and one scripted upstream for all tests that leave the config as it is."""
+
+import contextlib
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from tests.e2e.harness import KEYS, Gateway, digest, gateway
+from tests.providers.scripted import Upstream
+
+CONFIG = """
+providers:
+  scripted: {{dialect: openai, base_url: http://127.0.0.1:{upstream}/v1, credential: env:PROVIDER_KEY}}
+  refusing: {{dialect: openai, base_url: http://127.0.0.1:{refusing}/v1, credential: env:PROVIDER_KEY}}
+  deaf: {{dialect: openai, base_url: http://127.0.0.1:{deaf}/v1, credential: env:PROVIDER_KEY}}
+models:
+  good: {{targets: [{{provider: scripted, model: scripted-small}}]}}
+  large: {{targets: [{{provider: scripted, model: scripted-large}}]}}
+  replayed:
+    targets: [{{provider: scripted, model: scripted-small}}]
+    retries: {{max: 1, on: [connect, reset]}}
+  refused: {{targets: [{{provider: refusing, model: scripted-small}}]}}
+  unconnected: {{targets: [{{provider: deaf, model: scripted-small}}], timeouts: {{connect: 200ms}}}}
+  unanswered: {{targets: [{{provider: scripted, model: scripted-small}}], timeouts: {{first_token: 300ms}}}}
+  silent: {{targets: [{{provider: scripted, model: scripted-small}}], timeouts: {{idle: 300ms}}}}
+  endless: {{targets: [{{provider: scripted, model: scripted-small}}], timeouts: {{total: 500ms}}}}
+  failover:
+    targets: [{{provider: refusing, model: scripted-small}}, {{provider: scripted, model: scripted-large}}]
+  narrow: {{targets: [{{provider: scripted, model: scripted-small}}], max_body: 1KiB}}
+consumers:
+  alice: {{keys: [{{sha256: {alice}}}], models: ["*"]}}
+  bob: {{keys: [{{sha256: {bob}}}, {{sha256: {carol}}}], models: ["good", "large"]}}
+upstreams:
+  api: {{endpoints: ["http://127.0.0.1:{upstream}"]}}
+routes:
+  api: {{match: {{path: /api/*}}, upstream: api}}
+  open: {{match: {{path: "/open/{{name}}", methods: [GET]}}, upstream: api, auth: none}}
+"""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A gateway and the upstream behind it."""
+
+    gateway: Gateway
+    upstream: Upstream
+
+
+@contextlib.contextmanager
+def refusing_port() -> Iterator[int]:
+    """Hold a port on which every connection is refused: it is bound, and nobody listens."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
+
+
+@contextlib.contextmanager
+def deaf_port() -> Iterator[int]:
+    """Hold a port on which connecting never ends: its backlog is full and nobody accepts."""
+    with socket.socket() as listener, socket.socket() as first:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        first.connect(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def shared_stage() -> Iterator[Stage]:
+    with Upstream() as upstream, refusing_port() as refusing, deaf_port() as deaf:
+        ports = {"upstream": upstream.port, "refusing": refusing, "deaf": deaf}
+        keys = {name: digest(key) for name, key in KEYS.items()}
+        with gateway(CONFIG.format(**ports, **keys)) as running:
+            yield Stage(running, upstream)
+
+
+@pytest.fixture
+def stage(shared_stage: Stage) -> Iterator[Stage]:
+    """Return the shared gateway and upstream, the upstream without scripts; a script that failed fails the test."""
+    shared_stage.upstream.forget()
+    yield shared_stage
+    assert shared_stage.upstream.failures == []
+    assert shared_stage.gateway.process.poll() is None
