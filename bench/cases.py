@@ -49,7 +49,7 @@ class Run:
         self.say = say
         self.cells: list[Cell] = []
         self.figures: dict[str, Figure] = {}
-        self.facts: dict[str, object] = {}
+        self.facts: dict[str, dict[str, float]] = {}
 
     def put(self, key: str, found: Figure | None, note: str = "") -> None:
         """Keep a figure, with one more note."""
@@ -103,7 +103,7 @@ class Run:
         after = [memory(pid) for pid in self.front.workers]
         rss, pss = sum(each["rss"] for each in after), sum(each["pss"] for each in after)
         self.facts["worker_memory"] = {"rss": rss, "pss": pss, "rss_after_first_block": settled}
-        self.facts["reference_memory"] = [memory(pid) for pid in self.reference.workers]
+        self.facts["reference_memory"] = {str(pid): memory(pid)["rss"] for pid in self.reference.workers}
         self.put("memory", Figure(rss / 1e6, rss / 1e6, rss / 1e6), f"PSS is {pss / 1e6:.0f} MB")
         requests = sum(cell.requests for cell in cells if cell.arm == front and cell.block > 0)
         growth = ratio((rss - settled) / MIB, requests / 1e6)

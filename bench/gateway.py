@@ -73,6 +73,6 @@ def _ready(port: int) -> bool:
     """Tell whether the worker has a runtime."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1) as answer:
-            return answer.status == 200
+            return bool(answer.status == 200)
     except OSError:
         return False

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from bench.machine import Foreign
 from bench.payload import CHAT, CHAT_ANSWER
@@ -150,7 +151,7 @@ class Load:
             command=shlex.join(command),
         )  # fmt: skip
 
-    def expect(self, line: str, word: str, errors: object) -> None:
+    def expect(self, line: str, word: str, errors: IO[str]) -> None:
         """Stop the run when the reader says anything but `word`."""
         if line.strip() != word:
             errors.seek(0)

@@ -34,7 +34,8 @@ def chunk(data: bytes) -> bytes:
 
 def dechunk(body: bytes) -> bytes:
     """Return what a complete chunked body carries; ValueError when it is not one."""
-    parts, at = [], 0
+    parts: list[bytes] = []
+    at = 0
     while True:
         end = body.index(b"\r\n", at)
         size = int(body[at:end], 16)
@@ -83,7 +84,7 @@ class Upstream(asyncio.Protocol):
         self.per_write = 1
         self.usage = b""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # of TCP, it is one
         self.transport = transport
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -139,7 +140,7 @@ class Reader(asyncio.Protocol):
         self.parts: list[bytes] = []
         self.last = False
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # of TCP, it is one
         self.transport = transport
         self.next()
 
