@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import sys
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -45,7 +46,9 @@ def extension(header: Path) -> Extension:
 
 
 if __name__ == "__main__":
-    headers = sorted(path for folder in ("core", "plane") for path in Path(folder).rglob("*.pxd"))
+    # An editable install runs the tree, into which `build_ext --inplace` has compiled: no need to compile it again.
+    folders = () if "editable_wheel" in sys.argv else ("core", "plane")
+    headers = sorted(path for folder in folders for path in Path(folder).rglob("*.pxd"))
     setup(
         ext_modules=cythonize(
             [extension(header) for header in headers],
