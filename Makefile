@@ -11,7 +11,7 @@ run: build
 
 # The environment is remade when a lock file changes; the compiled code when a source or header does.
 .venv/ready: requirements/dev.txt
-	@echo "[1/2] making the environment in .venv (downloads happen here)"
+	@echo "[1/2] making the environment in .venv (downloads: a minute or two)"
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --require-hashes -r requirements/dev.txt
 	touch .venv/ready

@@ -81,7 +81,9 @@ def run(config: Path, data: Path, started: list[subprocess.Popen[bytes]], stop: 
     print(f"\nbase URL for an SDK   http://{gateway}/v1")
     print(f"the caller's key      {CALLER_KEY}")
     print(f"models                {', '.join(text['models'])}")
-    print(f"data directory        {data}  (headgate status --data {data})")
+    command = os.path.relpath(Path(sys.executable).with_name("headgate"))
+    print(f"data directory        {data}")
+    print(f"what goes on in it    {command} status --data {data}")
     if not once:
         print("\nserving; stop with Ctrl-C", flush=True)
         while not stop.wait(0.5):
