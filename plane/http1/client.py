@@ -41,6 +41,8 @@ HIGH_WATER = 256 * 1024
 """Bytes of a stream held for a slow caller before the upstream is made to wait; it reads on when they are taken."""
 MAX_INFORMATIONAL = 8
 """1xx answers before the final one."""
+PERSISTENCE = frozenset([b"keep-alive", b"Keep-Alive", b"close"])
+"""Connection fields that name no other field: nearly all of them."""
 DRAIN_TIME = SECOND
 """How long an answer whose content has been relayed may take to end, so that its connection can be kept."""
 
@@ -396,7 +398,7 @@ class UpstreamConnection(Timed):
         if self.transfer_encoding and (self.transfer_encoding != b"chunked" or version == "1.0" or self.lengths):
             self.fail(502, "upstream_bad_answer", "The upstream's transfer encoding is not plain chunked.", False)
             return
-        if self.connection_options:
+        if self.connection_options and self.connection_options not in PERSISTENCE:
             exchange.answer_headers = end_to_end(exchange.answer_headers, self.connection_options)
         exchange.answer_status = status
         exchange.answer_head = True
