@@ -12,6 +12,7 @@ LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)")
 CODE = re.compile(r"^(```|~~~).*?^\1|^    .*?$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 # Looked for in code only: "make sure" is English.
 MAKE = re.compile(r"\bmake ([a-z][a-z-]*)\b")
+SOURCE = re.compile(r"`((?:core|plane|control)/[\w./-]*)`")
 
 
 def pages(root: Path) -> list[Path]:
@@ -74,6 +75,16 @@ def unknown_targets(root: Path) -> list[str]:
     return wrong
 
 
+def lost_sources(root: Path) -> list[str]:
+    """Return the paths in the three packages that a page names and that are not there."""
+    return [
+        f"{page.relative_to(root)}: {name}"
+        for page in pages(root)
+        for name in SOURCE.findall(page.read_text())
+        if not (root / name).exists()
+    ]
+
+
 def test_every_link_leads_to_a_file_and_a_heading() -> None:
     assert pages(ROOT)
     assert broken_links(ROOT) == []
@@ -85,6 +96,10 @@ def test_every_page_of_the_docs_is_reached_from_the_readme() -> None:
 
 def test_every_make_target_that_a_page_names_exists() -> None:
     assert unknown_targets(ROOT) == []
+
+
+def test_every_source_that_a_page_names_exists() -> None:
+    assert lost_sources(ROOT) == []
 
 
 @pytest.fixture
@@ -99,7 +114,7 @@ def site(tmp_path: Path) -> Path:
 
 
 def test_pages_in_order_have_nothing_wrong(site: Path) -> None:
-    assert broken_links(site) + lost_pages(site) + unknown_targets(site) == []
+    assert broken_links(site) + lost_pages(site) + unknown_targets(site) + lost_sources(site) == []
 
 
 @pytest.mark.parametrize(
@@ -112,6 +127,7 @@ def test_pages_in_order_have_nothing_wrong(site: Path) -> None:
         ("Run `make bread`.", unknown_targets),
         ("    make bread", unknown_targets),
         ("```\nmake bread\n```", unknown_targets),
+        ("See `plane/bread.py`.", lost_sources),
     ],
 )
 def test_what_is_wrong_is_found(text: str, check: Callable[[Path], list[str]], site: Path) -> None:
