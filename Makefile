@@ -2,6 +2,7 @@
 SHELL := /bin/bash
 PYTHON ?= python3.11
 BIN := .venv/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
 CONFIG ?= examples/quickstart
 
 .PHONY: run build test test-plain check bench clean lock
