@@ -294,10 +294,12 @@ def test_parameters_are_what_the_pattern_took():
     assert router.params(value, b"/u/7/f/") == {"id": "7", "*": ""}
     assert router.params(value, b"/w/n") == {"name": "n"}
     assert router.params(other, b"/x") == {}
+    router = Router([entry("/a/{x}", value=value), entry("/a/*", value=value)])
+    assert router.params(value, b"/a/") == {"*": ""}
 
 
 ODD_PATTERNS = (
-    *["", "a", "/a//b", "/a/./b", "/..", "/a*", "/*/a", "/a/**", "/{a}b", "/{a", "/a}", "/{}", "/{1}", "/{a-b}"],
+    *["", "a", "a/b", "/a//b", "/a/./b", "/..", "/a*", "/*/a", "/a/**", "/{a}b", "/{a", "/a}", "/{}", "/{1}", "/{a-b}"],
     *["/{a}/{a}", "/a b", "/a;b", "/a%2Fb", "/a%zz", "/é", "/a?b", "/a%2e", "//"],
 )
 
@@ -344,6 +346,10 @@ def test_the_same_pattern_may_serve_other_methods_or_hosts():
     assert matched(router, "/a/1", "GET") == 1
     assert matched(router, "/a/1", "PUT") == 2
     assert matched(router, "/a/1", "PUT", b"h") == 3
+
+
+def test_a_method_named_twice_in_one_entry_is_named_once():
+    assert matched(Router([entry("/a", ("GET", "GET"))]), "/a") == "/a"
 
 
 def test_every_problem_is_told_at_once():
