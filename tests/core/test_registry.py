@@ -83,9 +83,10 @@ def test_a_file_that_does_not_keep_to_the_form_is_named_with_what_it_lacks(packa
     assert said in problem
 
 
-def test_a_file_whose_name_cannot_be_a_word_is_named(package):
-    [problem] = problems(package(**{"Word": GOOD}))
-    assert ".Word: " in problem
+@pytest.mark.parametrize("name", ["Word", "my-word", "a" * 33])
+def test_a_file_whose_name_cannot_be_a_word_is_named(package, name):
+    [problem] = problems(package(**{name: GOOD}))
+    assert f".{name}: the file's name" in problem
 
 
 def test_every_problem_is_told_at_once(package):
