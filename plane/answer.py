@@ -34,7 +34,13 @@ def accept(exchange: Exchange) -> None:
     exchange.fields = fields_of(exchange)
     if exchange.status >= 400 and exchange.route.needs_model:
         exchange.error = "upstream_error"
+        exchange.reply = without_secret(exchange.reply, exchange.target.secret)
         exchange.fields += b"x-headgate-error: upstream_error\r\n"
+
+
+def without_secret(reply: bytes, secret: bytes) -> bytes:
+    """Return an error of a provider that quotes the gateway's credential without it."""
+    return reply.replace(secret, b"***") if secret and secret in reply else reply
 
 
 def accept_stream(exchange: Exchange, is_event_stream: bool) -> None:

@@ -151,7 +151,16 @@ class Compiler:
             operation.name: b"POST %b%b HTTP/1.1\r\nhost: %b\r\n%b" % (base, operation.path.encode(), host, constant)
             for operation in dialect.operations
         }
-        made = Target(f"{name}/{model}", weight, origin, host, base, msgspec.json.encode(model), heads)
+        made = Target(
+            f"{name}/{model}",
+            weight,
+            origin,
+            host,
+            base,
+            msgspec.json.encode(model),
+            heads,
+            (secret or "").encode(),
+        )
         self.candidates.append(made)
         return made
 

@@ -31,4 +31,6 @@ def pump(exchange: Exchange) -> bool:
             exchange.tail = data
         elif data:
             downstream.write(data)
+    if exchange.upstream is not None:
+        exchange.upstream.pause()
     return False

@@ -20,6 +20,7 @@ cdef class Target(Candidate):
     cdef public bytes model_json
     cdef public dict heads
     cdef public bytes field
+    cdef public bytes secret
 
 
 @cython.final

@@ -44,7 +44,7 @@ class Target(Candidate):
     """A provider and the name it knows a model by.
 
     model_json: that name as a JSON string. heads: operation -> the constant part of a request's head.
-    field: the answer's ``x-headgate-target`` line.
+    field: the answer's ``x-headgate-target`` line. secret: the provider's credential, b"" if it needs none.
     """
 
     def __init__(
@@ -56,10 +56,12 @@ class Target(Candidate):
         base_path: bytes,
         model_json: bytes,
         heads: dict[str, bytes],
+        secret: bytes,
     ) -> None:
         super().__init__(name, weight, origin, host, base_path)
         self.model_json = model_json
         self.heads = heads
+        self.secret = secret
         self.field = b"x-headgate-target: %b\r\n" % name.encode()
 
 

@@ -47,6 +47,7 @@ cdef class UpstreamConnection(Timed):
     cdef bint replayable
     cdef bint is_head
     cdef bint any_byte
+    cdef bint says_11
     cdef bint complete
     cdef bint until_close
     cdef bint informational
@@ -77,6 +78,7 @@ cdef class UpstreamConnection(Timed):
     @cython.locals(now='long long')
     cpdef call(self, Exchange exchange, bytes head, bytes body, object timeouts, bint replayable)
     cpdef bint is_usable(self)
+    cpdef pause(self)
     cpdef unpause(self)
     cpdef detach(self, bint drain)
     cpdef close(self)

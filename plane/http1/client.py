@@ -37,7 +37,7 @@ MAX_HELD = 1024 * 1024
 """Bytes of an answer held before it is relayed as a stream instead."""
 SMALL = 64 * 1024
 """Bytes of an answer that is held whole on a route that otherwise relays at once."""
-HIGH_WATER = 256 * 1024
+HIGH_WATER = 64 * 1024
 """Bytes of a stream held for a slow caller before the upstream is made to wait; it reads on when they are taken."""
 MAX_INFORMATIONAL = 8
 """1xx answers before the final one."""
@@ -212,6 +212,7 @@ class UpstreamConnection(Timed):
     replayable: bool
     is_head: bool
     any_byte: bool
+    says_11: bool
     until_close: bool
     informational: bool
     informationals: int
@@ -246,7 +247,9 @@ class UpstreamConnection(Timed):
         if exchange is None and not self.draining:
             self.close()  # Bytes nobody asked for: a bug of the peer's or an attempt to answer the next request.
             return
-        self.any_byte = True
+        if not self.any_byte:
+            self.any_byte = True
+            self.says_11 = data.startswith(b"HTTP/1.1 ")
         held = exchange.answer_held if exchange is not None else 0
         try:
             self.parser.feed_data(data)
@@ -274,9 +277,8 @@ class UpstreamConnection(Timed):
             return
         self.due = self.until(monotonic_ns(), self.idle_time)
         if exchange.answer_streams:
-            if exchange.answer_held > HIGH_WATER and not self.paused:
-                self.paused = True
-                self.transport.pause_reading()
+            if exchange.answer_held > HIGH_WATER:
+                self.pause()
             exchange.resume()
         elif exchange.answer_held > MAX_HELD:
             exchange.answer_streams = True
@@ -377,15 +379,14 @@ class UpstreamConnection(Timed):
         status = self.parser.get_status_code()
         if 100 <= status < 200:
             self.informational = True
+            self.says_11 = False  # Only the version of the interim answer was seen.
             self.informationals += 1
             if status == 101 or self.informationals > MAX_INFORMATIONAL:
                 self.fail(502, "upstream_bad_answer", "The upstream sent an interim answer nobody asked for.", False)
             return
-        # Without a Connection field only HTTP/1.1 is kept alive, so the parser is not asked (PERF: it formats text).
         self.reusable = self.parser.should_keep_alive()
-        version = "1.1"
-        if self.connection_options or not self.reusable:
-            version = self.parser.get_http_version()
+        # PERF: the parser formats text for its answer, so it is asked only where the version was not seen.
+        version = "1.1" if self.says_11 else self.parser.get_http_version()
         if not 200 <= status < 600:
             self.fail(502, "upstream_bad_answer", "The upstream's status is not one of HTTP's.", False)
             return
@@ -463,6 +464,12 @@ class UpstreamConnection(Timed):
     def until(self, now: int, span: int) -> int:
         """Return the nearer of `span` from now and the end of the whole call."""
         return min(now + span, self.total_due)
+
+    def pause(self) -> None:
+        """Read no more until `unpause`: the caller has not taken what came before."""
+        if not self.paused and not self.closing:
+            self.paused = True
+            self.transport.pause_reading()
 
     def unpause(self) -> None:
         """Read on: what was held has been taken."""

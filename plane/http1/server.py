@@ -218,8 +218,6 @@ class Connection(Downstream):
         self.hosts = 0
         self.says_connection = False
         self.transfer_encoding = b""
-        if self.active is None:
-            self.due = monotonic_ns() + self.door.max_head_time
 
     def on_url(self, url: bytes) -> None:
         """Take a part of the request target."""
@@ -320,6 +318,8 @@ class Connection(Downstream):
                 self.refuse(400, "bad_request", "The request is not valid HTTP/1.1.")
         else:
             if self.in_head:
+                if self.head_fed == 0 and self.active is None:
+                    self.due = monotonic_ns() + self.door.max_head_time
                 self.check_bounds(fed)
             elif self.incoming is not None and self.incoming is self.active:
                 self.due = self.body_started + self.door.body_grace
@@ -418,6 +418,8 @@ class Connection(Downstream):
             self.broken = True
             exchange.keep_alive = False
             raise too_large(limit)
+        if exchange.body_complete:
+            return
         self.body_started = monotonic_ns()
         self.due = self.body_started + self.door.body_grace
         if exchange.expects_continue and exchange.body_size == 0:

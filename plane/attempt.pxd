@@ -1,0 +1,15 @@
+cimport cython
+
+from plane.exchange cimport Exchange
+from plane.http1.client cimport Pool, UpstreamConnection
+from plane.request cimport head_of
+from plane.runtime cimport Candidate
+
+
+@cython.locals(pool=Pool)
+cpdef UpstreamConnection enter(Exchange exchange, Candidate candidate)
+@cython.locals(replayable=bint)
+cpdef send(Exchange exchange, Candidate candidate, UpstreamConnection connection)
+cpdef bint is_answered(Exchange exchange)
+@cython.locals(candidate=Candidate, connection=UpstreamConnection)
+cpdef leave(Exchange exchange)

@@ -1,0 +1,44 @@
+"""The compiled steps of one attempt at a candidate; `call` puts the waits between them."""
+
+from __future__ import annotations
+
+from plane.exchange import Exchange
+from plane.http1.client import Pool, UpstreamConnection
+from plane.request import head_of
+from plane.runtime import Candidate
+
+__all__ = ["enter", "is_answered", "leave", "send"]
+
+IDEMPOTENT = frozenset([b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"])
+"""Methods a lost call of which may be sent again (RFC 9110 9.2.2)."""
+
+
+def enter(exchange: Exchange, candidate: Candidate) -> UpstreamConnection | None:
+    """Count the attempt at `candidate` and return an idle connection to it, if there is one."""
+    exchange.target = candidate
+    exchange.answering = candidate
+    candidate.in_flight += 1
+    pool: Pool = candidate.pool
+    return pool.take()
+
+
+def send(exchange: Exchange, candidate: Candidate, connection: UpstreamConnection) -> None:
+    """Send the request."""
+    head, body = head_of(exchange, candidate)
+    exchange.attempts += 1
+    replayable = exchange.retries.on_reset or exchange.method in IDEMPOTENT
+    connection.call(exchange, head, body, exchange.timeouts, replayable)
+
+
+def is_answered(exchange: Exchange) -> bool:
+    """Tell whether what `relay` needs has come: the whole answer or, of a stream, its head."""
+    return exchange.answer_ended or (exchange.answer_head and exchange.answer_streams)
+
+
+def leave(exchange: Exchange) -> None:
+    """Let go of the candidate after a failure; what it might still send is for nobody."""
+    if exchange.upstream is not None:
+        exchange.upstream.detach(False)
+    if exchange.answering is not None:
+        exchange.answering.in_flight -= 1
+        exchange.answering = None
