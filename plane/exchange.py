@@ -193,12 +193,12 @@ class Exchange(Timed):
 
     def take_answer(self) -> bytes:
         """Return what has come of the answer's body since the last call, and let the upstream send on."""
+        if self.upstream is not None:
+            self.upstream.unpause()
         parts = self.answer_parts
         if not parts:
             return b""
         data: bytes = parts[0] if len(parts) == 1 else b"".join(parts)
         self.answer_parts = []
         self.answer_held = 0
-        if self.upstream is not None:
-            self.upstream.unpause()
         return data

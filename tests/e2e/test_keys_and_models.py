@@ -4,7 +4,7 @@ import json
 import pytest
 
 from tests.e2e.conftest import Stage
-from tests.e2e.harness import KEYS, chat_request, eventually, get, headgate, nonce, post
+from tests.e2e.harness import KEYS, PROVIDER_KEY, chat_request, eventually, get, headgate, nonce, post
 
 ALL = ["endless", "failover", "good", "large", "narrow", "refused", "replayed", "silent", "unanswered", "unconnected"]
 
@@ -93,3 +93,12 @@ def test_usage_is_counted_for_each_consumer_and_model(stage: Stage) -> None:
     for stream in (False, True):
         assert stage.gateway.call(chat_request("a b c", key=KEYS["bob"], model="large", stream=stream)).status == 200
     eventually(lambda: tuple(now - then for now, then in zip(totals(), before, strict=True)) == (2, 6, 10, 0))
+
+
+def test_an_error_in_which_a_provider_quotes_the_gateway_s_credential_goes_out_without_it(stage: Stage) -> None:
+    body = b'{"error":{"message":"%b may not do this","type":"x","param":null,"code":"y"}}' % PROVIDER_KEY.encode()
+    stage.upstream.script(b"HTTP/1.1 400 Bad Request\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+    answer = stage.gateway.call(chat_request("hello"))
+    assert answer.status == 400
+    assert answer.error["message"] == "*** may not do this"
+    assert PROVIDER_KEY.encode() not in answer.head + answer.body
