@@ -5,6 +5,7 @@ import os
 import socket
 import stat
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 
 from control.datadir import ADMIN, CONTROL, DataError, bind_tcp, bind_unix, lock, prepare
@@ -15,10 +16,11 @@ from control.supervise import Child, Supervisor, worker_environment
 from core.cells import Cells, size_for
 from core.model import Config
 
-__all__ = ["launch"]
+__all__ = ["launch", "reap"]
 
 LIMITS = "limits"
 LIMIT_ROWS = 1 << 17  # subjects of limits the table has room for; a sparse file, so unused ones cost nothing
+REAP_ROUNDS = 10
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -49,7 +51,8 @@ def launch(config_path: Path, data: Path | None, *, control: bool, plane: bool) 
 
     def worker_ended(index: int) -> None:
         assert cells is not None
-        cells.reap(index)
+        if rows := reap(cells, [index]):
+            log("limits-unsettled", worker=index, rows=rows, effect="these count too many until a worker of it ends")
 
     def ready() -> None:
         log("ready", **addresses)
@@ -96,9 +99,22 @@ def _limits(path: Path) -> Cells:
     # A new table was read through once; the supervisor has no further use for most of it in memory.
     table.madvise(mmap.MADV_DONTNEED)
     # What workers of a killed supervisor held; none runs now.
-    for index in range(cells.workers):
-        cells.reap(index)
+    reap(cells, range(cells.workers))
     return cells
+
+
+def reap(cells: Cells, workers: Iterable[int]) -> int:
+    """Take back what dead `workers` held of the limits; return how many rows could not be settled.
+
+    A row is not while another worker stands between the two writes of a count, which lasts nanoseconds unless that one
+    is stopped or has died there and is reaped in the same round: so a few rounds are enough.
+    """
+    left = 0
+    for _ in range(REAP_ROUNDS):
+        left = sum(cells.reap(index) for index in workers)
+        if not left:
+            break
+    return left
 
 
 def _secret_variables(config: Config) -> frozenset[str]:
