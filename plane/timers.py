@@ -49,5 +49,6 @@ class Timers:
             if 0 < item.due <= now:
                 expired.append(item)
         for item in expired:
-            item.due = 0
-            item.expire(now)
+            if 0 < item.due <= now:  # The one before may have ended this wait, or begun another.
+                item.due = 0
+                item.expire(now)
