@@ -24,7 +24,7 @@ async def call(exchange: Exchange) -> None:
         try:
             connection = enter(exchange, candidate)
             if connection is None:
-                connection = await acquire(candidate.pool, exchange, exchange.timeouts.connect)
+                connection = await acquire(candidate.pool, exchange, exchange.timeouts)
             send(exchange, candidate, connection)
             while not is_answered(exchange):
                 await exchange

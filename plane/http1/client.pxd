@@ -5,7 +5,7 @@ from plane.http1.framing cimport kind_of
 from plane.timers cimport Timed, Timers
 
 cdef int CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOP, TRANSFER_ENCODING
-cdef long long DRAIN_TIME, HIGH_WATER, MAX_ANSWER_FIELDS, MAX_ANSWER_HEAD, MAX_HELD, MAX_INFORMATIONAL, SECOND, SMALL
+cdef long long DRAIN_TIME, HIGH_WATER, MAX_ANSWER_FIELDS, MAX_ANSWER_HEAD, MAX_DRAINED, MAX_HELD, MAX_INFORMATIONAL, SECOND, SMALL
 
 
 @cython.final
@@ -22,13 +22,16 @@ cdef class Pool:
     cdef public int dialling
     cdef public long long max_idle_time
     cdef public long long max_age
+    cdef bint closed
     cdef set dials
 
     @cython.locals(connection=UpstreamConnection)
     cpdef UpstreamConnection take(self)
     @cython.locals(now='long long')
     cpdef release(self, UpstreamConnection connection)
+    cpdef dialled(self, UpstreamConnection connection)
     cpdef discard(self, UpstreamConnection connection)
+    cpdef close_idle(self)
     cdef dial_if_wanted(self)
 
 
@@ -54,6 +57,8 @@ cdef class UpstreamConnection(Timed):
     cdef int informationals
     cdef int fields
     cdef long long head_bytes
+    cdef long long field_bytes
+    cdef long long drained
     cdef int lengths
     cdef bytes connection_options
     cdef bytes transfer_encoding
@@ -62,6 +67,7 @@ cdef class UpstreamConnection(Timed):
     cdef bint reusable
     cdef bint lost
     cdef bint closing
+    cdef bint counted
     cdef long long keep_alive_time
 
     # what the parser calls

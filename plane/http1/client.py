@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from core.errors import GatewayError
+from core.errors import ConfigError, GatewayError
 from plane.exchange import Exchange
 from plane.http1.framing import (
     CONNECTION,
@@ -45,6 +45,8 @@ PERSISTENCE = frozenset([b"keep-alive", b"Keep-Alive", b"close"])
 """Connection fields that name no other field: nearly all of them."""
 DRAIN_TIME = SECOND
 """How long an answer whose content has been relayed may take to end, so that its connection can be kept."""
+MAX_DRAINED = 64 * 1024
+"""Bytes that may come in that time."""
 
 
 class Origin(NamedTuple):
@@ -89,6 +91,7 @@ class Pool:
 
     idle, waiters, dials, dialling and size are the state that changes; `size` counts dialling, busy and idle
     connections.
+    closed: nothing is kept any more; exchanges that still come here are served, each connection is closed behind them.
     dial: opens a connection within so many nanoseconds and gives it to `dialled`, or says `dial_failed`.
     max_idle_time: nanoseconds until an idle connection is closed; below what servers usually allow.
     max_age: nanoseconds until a connection is not used again, so that a changed DNS answer takes hold.
@@ -111,6 +114,7 @@ class Pool:
         self.limit = origin.limit
         self.size = 0
         self.dialling = 0
+        self.closed = False
         self.max_idle_time = 30 * SECOND
         self.max_age = 600 * SECOND
         self.dials: set[asyncio.Task[None]] = set()
@@ -156,7 +160,15 @@ class Pool:
 
     def dialled(self, connection: UpstreamConnection) -> None:
         """Take a new connection."""
+        if connection.closing:
+            self.dial_failed(
+                GatewayError(
+                    502, "upstream_unreachable", "upstream", "The upstream closed the connection at once.", retry=True
+                )
+            )
+            return
         self.dialling -= 1
+        connection.counted = True
         self.release(connection)
 
     def dial_failed(self, error: GatewayError) -> None:
@@ -167,37 +179,40 @@ class Pool:
             waiter = self.waiters.popleft()
             waiter.error = error
             waiter.exchange.resume()
+        self.dial_if_wanted()
 
     def release(self, connection: UpstreamConnection) -> None:
         """Take a connection back: for the exchange that has waited longest, else to the idle ones."""
-        if not connection.is_usable():
+        now = monotonic_ns()
+        if not connection.is_usable() or now - connection.born > self.max_age:
             connection.close()
-            return
-        if self.waiters:
+        elif self.waiters:
             waiter = self.waiters.popleft()
             waiter.connection = connection
             self.loop.call_soon(waiter.exchange.resume)
-            return
-        now = monotonic_ns()
-        if now - connection.born > self.max_age:
+        elif self.closed:
             connection.close()
-            return
-        connection.due = now + (connection.keep_alive_time or self.max_idle_time)
-        self.idle.append(connection)
+        else:
+            connection.due = now + (connection.keep_alive_time or self.max_idle_time)
+            self.idle.append(connection)
 
     def discard(self, connection: UpstreamConnection) -> None:
         """Forget a connection that is closed; an exchange waiting for its place may dial."""
-        self.size -= 1
-        if connection in self.idle:
-            self.idle.remove(connection)
-        self.dial_if_wanted()
+        if connection.counted:
+            self.size -= 1
+            if connection in self.idle:
+                self.idle.remove(connection)
+            self.dial_if_wanted()
 
-    def close(self) -> None:
-        """Close the idle connections and stop dialling; busy ones end with their exchange."""
-        for dial in list(self.dials):
-            dial.cancel()
+    def close_idle(self) -> None:
+        """Close the idle connections."""
         while self.idle:
             self.idle.pop().close()
+
+    def close(self) -> None:
+        """Keep no connection from now on; busy ones end with their exchange, and who waits for one still gets it."""
+        self.closed = True
+        self.close_idle()
 
 
 class UpstreamConnection(Timed):
@@ -225,6 +240,9 @@ class UpstreamConnection(Timed):
     reusable: bool
     lost: bool
     closing: bool
+    counted: bool
+    field_bytes: int
+    drained: int
     keep_alive_time: int
 
     def __init__(self, pool: Pool) -> None:
@@ -244,9 +262,11 @@ class UpstreamConnection(Timed):
     def data_received(self, data: bytes) -> None:
         """Parse what came and wake the exchange when it has something to act on."""
         exchange = self.exchange
-        if exchange is None and not self.draining:
-            self.close()  # Bytes nobody asked for: a bug of the peer's or an attempt to answer the next request.
-            return
+        if exchange is None:
+            self.drained += len(data)
+            if not self.draining or self.drained > MAX_DRAINED:
+                self.close()  # Bytes nobody asked for: a bug of the peer's or an attempt to answer the next request.
+                return
         if not self.any_byte:
             self.any_byte = True
             self.says_11 = data.startswith(b"HTTP/1.1 ")
@@ -275,7 +295,8 @@ class UpstreamConnection(Timed):
             self.head_bytes = 0
         if not exchange.answer_head:
             return
-        self.due = self.until(monotonic_ns(), self.idle_time)
+        if exchange.answer_held != held:
+            self.due = self.until(monotonic_ns(), self.idle_time)
         if exchange.answer_streams:
             if exchange.answer_held > HIGH_WATER:
                 self.pause()
@@ -286,6 +307,8 @@ class UpstreamConnection(Timed):
 
     def eof_received(self) -> bool:
         """Close: a peer that has sent FIN answers nothing more."""
+        if self.exchange is None:
+            self.close()  # `connection_lost` comes later; until then nobody may take this connection.
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -303,6 +326,8 @@ class UpstreamConnection(Timed):
                     502, "upstream_reset", "The upstream closed the connection in the middle of its answer.", False
                 )
             else:
+                if self.reused:
+                    self.pool.close_idle()  # A peer that ends one idle connection has ended them all.
                 self.fail(
                     502,
                     "upstream_reset",
@@ -339,6 +364,7 @@ class UpstreamConnection(Timed):
             return
         self.fields = 0
         self.head_bytes = 0
+        self.field_bytes = 0
         self.lengths = 0
         self.connection_options = b""
         self.transfer_encoding = b""
@@ -355,12 +381,14 @@ class UpstreamConnection(Timed):
         self.fields += 1
         if exchange is None or exchange.answer_head or self.fields > MAX_ANSWER_FIELDS:
             return
+        self.field_bytes += len(name) + len(value)
         kind = kind_of(name)
         if kind == CONTENT_LENGTH:
             self.lengths += 1
             exchange.answer_length = int(value) if len(value) < 19 else 1 << 62
         elif kind == TRANSFER_ENCODING:
-            self.transfer_encoding = self.transfer_encoding + b"," + value if self.transfer_encoding else value.lower()
+            value = value.rstrip(b" \t").lower()
+            self.transfer_encoding = self.transfer_encoding + b"," + value if self.transfer_encoding else value
         elif kind == CONTENT_TYPE:
             exchange.answer_type = value
         elif kind == CONNECTION:
@@ -393,8 +421,8 @@ class UpstreamConnection(Timed):
         if version != "1.1" and version != "1.0":
             self.fail(502, "upstream_bad_answer", "The upstream's answer is not HTTP/1.1 or HTTP/1.0.", False)
             return
-        if self.fields > MAX_ANSWER_FIELDS:
-            self.fail(502, "upstream_bad_answer", "The upstream's answer has too many header fields.", False)
+        if self.fields > MAX_ANSWER_FIELDS or self.field_bytes > MAX_ANSWER_HEAD:
+            self.fail(502, "upstream_bad_answer", "The head of the upstream's answer is too large.", False)
             return
         if self.transfer_encoding and (self.transfer_encoding != b"chunked" or version == "1.0" or self.lengths):
             self.fail(502, "upstream_bad_answer", "The upstream's transfer encoding is not plain chunked.", False)
@@ -469,6 +497,7 @@ class UpstreamConnection(Timed):
         """Read no more until `unpause`: the caller has not taken what came before."""
         if not self.paused and not self.closing:
             self.paused = True
+            self.due = self.total_due  # The upstream is not to blame for the silence.
             self.transport.pause_reading()
 
     def unpause(self) -> None:
@@ -476,6 +505,7 @@ class UpstreamConnection(Timed):
         if self.paused:
             self.paused = False
             if not self.closing:
+                self.due = self.until(monotonic_ns(), self.idle_time)
                 self.transport.resume_reading()
 
     def detach(self, drain: bool) -> None:
@@ -490,6 +520,7 @@ class UpstreamConnection(Timed):
         exchange.upstream = None
         if drain and not self.closing:
             self.draining = True
+            self.drained = 0
             self.unpause()
             self.due = monotonic_ns() + DRAIN_TIME
         else:
@@ -557,7 +588,13 @@ def keep_alive_time(value: bytes) -> int:
 
 
 def tls_context(origin: Origin) -> ssl.SSLContext:
-    """Return the TLS settings for an origin: verified against its CA bundle or the system's."""
-    context = ssl.create_default_context(cafile=origin.ca or None)
+    """Return the TLS settings for an origin: verified against its CA bundle or the system's.
+
+    Raises ConfigError where the bundle cannot be used.
+    """
+    try:
+        context = ssl.create_default_context(cafile=origin.ca or None)
+    except OSError as error:
+        raise ConfigError([f"the CA certificates in {origin.ca} cannot be used: {error.strerror}"]) from None
     context.set_alpn_protocols(["http/1.1"])
     return context

@@ -9,20 +9,24 @@ from socket import gaierror
 
 from core.errors import GatewayError
 from plane.exchange import Exchange
-from plane.http1.client import Pool, UpstreamConnection
+from plane.http1.client import Pool, TimeoutsNs, UpstreamConnection
 
 __all__ = ["acquire", "dial"]
 
 SECOND = 1_000_000_000
 
 
-async def acquire(pool: Pool, exchange: Exchange, connect: int) -> UpstreamConnection:
+async def acquire(pool: Pool, exchange: Exchange, timeouts: TimeoutsNs) -> UpstreamConnection:
     """Return a connection for `exchange`: an idle one, a new one, or one that another exchange gives back.
 
-    connect: nanoseconds to wait at most.
-    Raises GatewayError 502, 503 or 504, all with `retry`: nothing has been sent.
+    Raises GatewayError 502, 503 or 504, with `retry` since nothing has been sent, unless the time of the whole call is
+    up.
     """
-    deadline = time.monotonic_ns() + connect
+    now = time.monotonic_ns()
+    end = exchange.started + timeouts.total
+    if now >= end:
+        raise GatewayError(504, "upstream_timeout", "upstream", "The call took longer than its total timeout.")
+    deadline = min(now + timeouts.connect, end)
     while True:
         connection = pool.take()
         if connection is not None:
@@ -31,13 +35,7 @@ async def acquire(pool: Pool, exchange: Exchange, connect: int) -> UpstreamConne
         try:
             while waiter.connection is None and waiter.error is None:
                 if exchange.due == 0:
-                    raise GatewayError(
-                        503,
-                        "upstream_busy",
-                        "upstream",
-                        "No connection to the upstream became free in time.",
-                        retry=True,
-                    )
+                    raise too_late(pool)
                 await exchange
         except BaseException:
             if waiter.connection is not None:
@@ -50,6 +48,17 @@ async def acquire(pool: Pool, exchange: Exchange, connect: int) -> UpstreamConne
         connection = waiter.connection
         if connection is not None and connection.is_usable():
             return connection
+
+
+def too_late(pool: Pool) -> GatewayError:
+    """Return the error of a wait that found no connection in time."""
+    if pool.dialling:
+        return GatewayError(
+            504, "upstream_connect_timeout", "upstream", "Connecting to the upstream took too long.", retry=True
+        )
+    return GatewayError(
+        503, "upstream_busy", "upstream", "No connection to the upstream became free in time.", retry=True
+    )
 
 
 async def dial(pool: Pool, connect: int) -> None:
@@ -71,7 +80,7 @@ async def dial(pool: Pool, connect: int) -> None:
         )
     except ssl.SSLError:
         error = GatewayError(502, "upstream_tls", "upstream", "The upstream's TLS could not be agreed.", retry=True)
-    except gaierror:
+    except (gaierror, UnicodeError):
         error = GatewayError(
             502, "upstream_unknown_host", "upstream", "The upstream's name has no address.", retry=True
         )
@@ -79,6 +88,9 @@ async def dial(pool: Pool, connect: int) -> None:
         error = GatewayError(
             502, "upstream_unreachable", "upstream", "The upstream refused the connection.", retry=True
         )
+    except asyncio.CancelledError:
+        pool.dial_failed(GatewayError(503, "upstream_busy", "upstream", "The gateway is stopping."))
+        raise
     else:
         pool.dialled(connection)
         return
