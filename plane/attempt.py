@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from core.errors import GatewayError
 from plane.exchange import Exchange
 from plane.http1.client import Pool, UpstreamConnection
 from plane.request import head_of
 from plane.runtime import Candidate
 
-__all__ = ["enter", "is_answered", "leave", "send"]
+__all__ = ["enter", "is_answered", "leave", "may_retry", "send"]
 
 IDEMPOTENT = frozenset([b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"])
 """Methods a lost call of which may be sent again (RFC 9110 9.2.2)."""
@@ -24,15 +25,25 @@ def enter(exchange: Exchange, candidate: Candidate) -> UpstreamConnection | None
 
 def send(exchange: Exchange, candidate: Candidate, connection: UpstreamConnection) -> None:
     """Send the request."""
-    head, body = head_of(exchange, candidate)
+    try:
+        head, body = head_of(exchange, candidate)
+    except BaseException:
+        connection.pool.release(connection)
+        raise
     exchange.attempts += 1
-    replayable = exchange.retries.on_reset or exchange.method in IDEMPOTENT
+    retries = exchange.retries
+    replayable = retries.on_reset or (retries.on_connect and exchange.method in IDEMPOTENT)
     connection.call(exchange, head, body, exchange.timeouts, replayable)
 
 
 def is_answered(exchange: Exchange) -> bool:
     """Tell whether what `relay` needs has come: the whole answer or, of a stream, its head."""
     return exchange.answer_ended or (exchange.answer_head and exchange.answer_streams)
+
+
+def may_retry(exchange: Exchange, error: GatewayError) -> bool:
+    """Tell whether the config lets a call that ended in `error` be attempted again; of a reset, `send` has asked."""
+    return error.retry and (exchange.retries.on_connect or error.code == "upstream_reset")
 
 
 def leave(exchange: Exchange) -> None:

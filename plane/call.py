@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.errors import GatewayError
-from plane.attempt import enter, is_answered, leave, send
+from plane.attempt import enter, is_answered, leave, may_retry, send
 from plane.exchange import Exchange
 from plane.http1.connect import acquire
 
@@ -30,7 +30,7 @@ async def call(exchange: Exchange) -> None:
                 await exchange
         except GatewayError as error:
             leave(exchange)
-            if not error.retry or attempt == last:
+            if attempt == last or not may_retry(exchange, error):
                 raise
         except BaseException:
             leave(exchange)

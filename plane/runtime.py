@@ -7,7 +7,9 @@ request takes the live runtime once, at its head, and ends on it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from string import punctuation
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from core.endpoint import Endpoint
 from plane.http1.client import Origin, TimeoutsNs
@@ -15,10 +17,17 @@ from plane.http1.client import Origin, TimeoutsNs
 __all__ = ["Candidate", "Consumer", "Model", "RetryRule", "Route", "Runtime", "Target"]
 
 
+PRINTABLE = punctuation.replace("%", "")
+
+
 class RetryRule(NamedTuple):
-    """Further attempts after the first, and whether a POST lost on a reused connection may be sent again."""
+    """Further attempts after the first, and what for.
+
+    on_connect: there was no connection, so nothing was sent. on_reset: a reused connection died without an answer.
+    """
 
     max: int
+    on_connect: bool
     on_reset: bool
 
 
@@ -62,7 +71,8 @@ class Target(Candidate):
         self.model_json = model_json
         self.heads = heads
         self.secret = secret
-        self.field = b"x-headgate-target: %b\r\n" % name.encode()
+        # A provider may name its models as it likes; a header line takes printable ASCII.
+        self.field = b"x-headgate-target: %b\r\n" % quote(name, safe=PRINTABLE).encode()
 
 
 class Consumer:
