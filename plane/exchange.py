@@ -62,7 +62,7 @@ class Exchange(Timed):
     door: `path` and `query` are raw bytes of the request target; `started` is monotonic nanoseconds; `credential` is
     what the caller sent as key, b"" if nothing; `content_length` -1 if unknown.
     admit: `holding` is the concurrency limit to release, if any; `limit` is -1 where no rate applies.
-    decode: `spans` are the byte spans of the routed members of the body.
+    decode: `edits` is the dialect's note of where the body is changed for a target.
     call: `target` is the candidate tried last, `answering` the one whose answer is being relayed. `answer_parts`
     holds `answer_held` bytes not yet relayed. `answer_head` says that the answer's head is complete, `answer_streams`
     that it is relayed as it comes.

@@ -9,15 +9,16 @@ cdef class OpenAI:
     cdef object asked
     cdef object counted
 
-    @cython.locals(body=bytes)
+    @cython.locals(body=bytes, spans=list, options=tuple, text=bytes, switched=bytes)
     cpdef read(self, Exchange exchange)
     @cython.locals(body=bytes, spans=list, options=tuple, name=tuple)
     cpdef bytes write(self, Exchange exchange, Target target)
     cpdef scan(self, Exchange exchange)
-    @cython.locals(start=Py_ssize_t, end=Py_ssize_t)
+    @cython.locals(start=Py_ssize_t, end=Py_ssize_t, taken="long long", given="long long")
     cpdef Usage usage(self, Exchange exchange)
     cpdef bytes error(self, object error)
     cpdef bytes error_event(self, object error)
 
 
+cdef bytes with_usage(bytes options)
 cdef long long bounded(object count)

@@ -8,7 +8,6 @@ format: the public API reference of OpenAI and the types of its Python SDK.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import msgspec
@@ -109,27 +108,27 @@ class OpenAI:
             raise GatewayError(400, "invalid_json", "caller", "The request body is not valid JSON.") from None
         exchange.model_name = asked.model
         exchange.stream = exchange.route.operation.streams and asked.stream is True
+        if exchange.stream:
+            spans = exchange.edits
+            options = spans[2]
+            text = body[options[0] : options[1]] if options[0] >= 0 else b""
+            switched = with_usage(text)
+            exchange.strip_usage = switched != text
+            exchange.edits = [spans[0], options, switched]
 
     def write(self, exchange: Exchange, target: Target) -> bytes:
         """Return the body for `target`: the caller's bytes with its model's name and, in a stream, usage asked for."""
         body = exchange.body
         spans = exchange.edits
-        options = spans[2]
         name = spans[0]
-        if not exchange.stream:
+        if not exchange.strip_usage:
             return replace(body, name, target.model_json)
-        switch = None
-        if options[0] >= 0:
-            switch = with_usage(body[options[0] : options[1]])
-            exchange.strip_usage = switch is not None
-        else:
-            exchange.strip_usage = True
-        edits = [(name, target.model_json)]
-        if switch is not None:
-            edits.append((options, switch))
-        for span, text in sorted(edits, reverse=True):  # The later span first, so that the other's offsets hold.
-            body = replace(body, span, text)
-        return body if options[0] >= 0 else insert_member(body, INCLUDE_USAGE)
+        options = spans[1]
+        if options[0] < 0:
+            return insert_member(replace(body, name, target.model_json), INCLUDE_USAGE)
+        if options[0] < name[0]:  # The later one first, so that the offsets of the other hold.
+            return replace(replace(body, name, target.model_json), options, spans[2])
+        return replace(replace(body, options, spans[2]), name, target.model_json)
 
     def scan(self, exchange: Exchange) -> EventScan:
         """Return what reads the events of the answer."""
@@ -138,12 +137,12 @@ class OpenAI:
         return events
 
     def usage(self, exchange: Exchange) -> Usage | None:
-        """Return what the upstream says the call used; None where it does not say."""
+        """Return what the upstream says the call used; None where it does not say, or was cut short."""
         counted: Counted | None = None
         try:
             if exchange.scan is not None:
                 said = exchange.scan.usage
-                if said:
+                if said and (exchange.answer_ended or exchange.scan.done):
                     start, end = scan(said, (b"usage",))[0]
                     counted = self.counted.decode(said[start:end])
             elif exchange.reply and exchange.answer_status < 300:
@@ -156,11 +155,13 @@ class OpenAI:
             return None
         cached = counted.prompt_tokens_details
         reasoning = counted.completion_tokens_details
+        taken = bounded(counted.prompt_tokens)
+        given = bounded(counted.completion_tokens)
         return Usage(
-            bounded(counted.prompt_tokens),
-            bounded(counted.completion_tokens),
-            bounded(cached.cached_tokens) if cached is not None else 0,
-            bounded(reasoning.reasoning_tokens) if reasoning is not None else 0,
+            taken,
+            given,
+            min(bounded(cached.cached_tokens), taken) if cached is not None else 0,
+            min(bounded(reasoning.reasoning_tokens), given) if reasoning is not None else 0,
         )
 
     def error(self, error: GatewayError) -> bytes:
@@ -178,21 +179,18 @@ class OpenAI:
         return b"data: %b\n\n" % self.error(error)
 
 
-def with_usage(options: bytes) -> bytes | None:
-    """Return `stream_options` with the usage asked for, or None where it is asked for already."""
-    try:
-        given = json.loads(options)
-    except ValueError:
-        raise GatewayError(400, "invalid_json", "caller", "stream_options is not valid JSON.") from None
-    if given is None:
-        given = {}
-    if not isinstance(given, dict):
+def with_usage(options: bytes) -> bytes:
+    """Return the text of `stream_options`, b"" or null if there are none, with the usage asked for."""
+    if options == b"" or options == b"null":
+        return b'{"include_usage":true}'
+    if not options.startswith(b"{"):
         raise GatewayError(
             400, "invalid_request", "caller", "stream_options must be an object.", param="stream_options"
         )
-    if given.get("include_usage") is True:
-        return None
-    return json.dumps({**given, "include_usage": True}, separators=(",", ":")).encode()
+    asked = scan(options, (b"include_usage",))[0]
+    if asked[0] < 0:
+        return insert_member(options, b'"include_usage":true')
+    return replace(options, asked, b"true")
 
 
 def bounded(count: int | None) -> int:
