@@ -18,7 +18,8 @@ from pathlib import Path
 import uvloop
 
 from plane.feed import Feed
-from plane.http1.server import Connection, Door
+from plane.http1.door import Door
+from plane.http1.server import Connection
 from plane.ledger import Ledger
 from plane.phases import serve
 from plane.runtime import Runtime

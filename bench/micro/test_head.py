@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from plane.exchange import Exchange
-from plane.http1.server import Connection, Door
+from plane.http1.door import Door
+from plane.http1.server import Connection
 from plane.timers import Timers
 
 Measure = Callable[..., None]

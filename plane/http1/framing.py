@@ -13,6 +13,7 @@ __all__ = [
     "MAX_FIELDS",
     "MAX_HEAD",
     "MAX_URL",
+    "chunk",
     "is_valid_host",
     "kind_of",
     "status_line",
@@ -84,6 +85,8 @@ KINDS = _spellings(
 )
 
 HOST_PATTERN = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+SIZES = [b"%x\r\n" % size for size in range(1024)]
+"""The size lines of small chunks, ready made."""
 STATUS_LINES = {status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}
 
 
@@ -104,3 +107,10 @@ def status_line(status: int) -> bytes:
     """Return the first line of an answer; a status without a standard phrase has an empty one."""
     line = STATUS_LINES.get(status)
     return line if line is not None else b"HTTP/1.1 %d \r\n" % status
+
+
+def chunk(data: bytes) -> bytes:
+    """Return `data` as one chunk of a chunked body."""
+    size = len(data)
+    line = SIZES[size] if size < len(SIZES) else b"%x\r\n" % size
+    return b"".join((line, data, b"\r\n"))

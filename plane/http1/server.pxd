@@ -1,32 +1,11 @@
 cimport cython
 
 from plane.exchange cimport Downstream, Exchange
-from plane.http1.framing cimport is_valid_host, kind_of, status_line
-from plane.timers cimport Timers
+from plane.http1.door cimport Door
+from plane.http1.framing cimport chunk, kind_of, status_line
 
 cdef int API_KEY, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, REQUEST_ID, TRANSFER_ENCODING
-cdef list SIZES
-cdef long long MAX_AHEAD, MAX_FIELDS, MAX_HEAD, MAX_HOSTS, MAX_URL, MAX_WAITING, SECOND
-
-
-@cython.final
-cdef class Door:
-    cdef public object live
-    cdef public object serve
-    cdef object drained
-    cdef public Timers timers
-    cdef public set connections
-    cdef set hosts
-    cdef public bint draining
-    cdef public bytes date
-    cdef public long long max_head_time
-    cdef public long long max_idle_time
-    cdef public long long max_stall_time
-    cdef public long long body_grace
-    cdef public long long body_rate
-    cdef public long long linger_time
-
-    cdef bint is_known_host(self, bytes host) except -1
+cdef long long MAX_AHEAD, MAX_FIELDS, MAX_HEAD, MAX_URL, MAX_WAITING, SECOND
 
 
 cdef class Connection(Downstream):
@@ -99,7 +78,3 @@ cdef class Connection(Downstream):
     cdef bytes head(self, int status, bytes fields, long long length)
     cdef finished(self)
     cdef close(self)
-
-
-@cython.locals(size=Py_ssize_t, line=bytes)
-cdef bytes chunk(bytes data)

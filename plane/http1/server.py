@@ -1,4 +1,4 @@
-"""The door for callers inside the network: HTTP/1.1 over TCP, one `Connection` for each socket.
+"""One caller's connection at the HTTP/1.1 door: one `Connection` for each socket.
 
 httptools (llhttp, strict) parses; this file keeps what it leaves open: versions, Host, Transfer-Encoding, bounds,
 times, pipelining, Upgrade, and when a connection may live on. Its list of rules is design section 10, last bullet.
@@ -6,7 +6,7 @@ times, pipelining, Upgrade, and when a connection may live on. Its list of rules
 
 from asyncio import Transport
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from time import monotonic_ns
 from typing import Any
 
@@ -14,6 +14,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from core.errors import GatewayError
 from plane.exchange import Downstream, Exchange
+from plane.http1.door import Door
 from plane.http1.framing import (
     API_KEY,
     AUTHORIZATION,
@@ -26,75 +27,18 @@ from plane.http1.framing import (
     MAX_URL,
     REQUEST_ID,
     TRANSFER_ENCODING,
-    is_valid_host,
+    chunk,
     kind_of,
     status_line,
 )
-from plane.timers import Timers
 
-__all__ = ["Connection", "Door"]
+__all__ = ["Connection"]
 
 SECOND = 1_000_000_000
 MAX_AHEAD = 64 * 1024
 """Bytes read beyond the exchange being served: enough to see a caller's FIN behind a pipelined request."""
-MAX_HOSTS = 256
-SIZES = [b"%x\r\n" % size for size in range(1024)]
-"""The size lines of small chunks, ready made."""
 MAX_WAITING = 16
 """Pipelined request heads; a caller that sends more is disconnected."""
-
-
-class Door:
-    """What the connections of one listener share.
-
-    live: has the current `runtime` as an attribute; each request takes it once.
-    serve: makes the coroutine that serves one exchange.
-    date: the Date field line, renewed once a second by whoever owns the clock.
-    drained: called when the last connection of a draining door has gone.
-    draining: answer what is under way with ``connection: close`` and take nothing new.
-    Times are nanoseconds: for a whole head, between requests, for a stalled reader, the start of a body before
-    `body_rate` (bytes per second) is asked of it, and for a caller to read a last answer.
-    """
-
-    def __init__(
-        self,
-        live: Any,
-        serve: Callable[[Exchange], Coroutine[Any, Any, None]],
-        timers: Timers,
-        drained: Callable[[], None],
-    ) -> None:
-        self.live = live
-        self.serve = serve
-        self.timers = timers
-        self.drained = drained
-        self.hosts: set[bytes] = set()
-        self.connections: set[Connection] = set()
-        self.date = b""
-        self.draining = False
-        self.max_head_time = 10 * SECOND
-        self.max_idle_time = 75 * SECOND
-        self.max_stall_time = 60 * SECOND
-        self.body_grace = 10 * SECOND
-        self.body_rate = 1024
-        self.linger_time = 2 * SECOND
-
-    def is_known_host(self, host: bytes) -> bool:
-        """Tell whether a Host field is valid; the valid ones are remembered, up to `MAX_HOSTS`."""
-        if host in self.hosts:
-            return True
-        if not is_valid_host(host):
-            return False
-        if len(self.hosts) < MAX_HOSTS:
-            self.hosts.add(host)
-        return True
-
-    def drain(self) -> None:
-        """Close idle connections now and the others after the answer they are at."""
-        self.draining = True
-        for connection in list(self.connections):
-            connection.drain()
-        if not self.connections:
-            self.drained()
 
 
 class Connection(Downstream):
@@ -550,10 +494,3 @@ class Connection(Downstream):
 def too_large(limit: int) -> GatewayError:
     """Return the error for a body over its bound."""
     return GatewayError(413, "body_too_large", "caller", f"The request body is larger than {limit} bytes.")
-
-
-def chunk(data: bytes) -> bytes:
-    """Return `data` as one chunk of a chunked body."""
-    size = len(data)
-    line = SIZES[size] if size < len(SIZES) else b"%x\r\n" % size
-    return b"".join((line, data, b"\r\n"))

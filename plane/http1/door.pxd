@@ -1,0 +1,26 @@
+cimport cython
+
+from plane.http1.framing cimport is_valid_host
+from plane.timers cimport Timers
+
+cdef long long MAX_HOSTS, SECOND
+
+
+@cython.final
+cdef class Door:
+    cdef public object live
+    cdef public object serve
+    cdef object drained
+    cdef public Timers timers
+    cdef public set connections
+    cdef set hosts
+    cdef public bint draining
+    cdef public bytes date
+    cdef public long long max_head_time
+    cdef public long long max_idle_time
+    cdef public long long max_stall_time
+    cdef public long long body_grace
+    cdef public long long body_rate
+    cdef public long long linger_time
+
+    cdef bint is_known_host(self, bytes host) except -1

@@ -1,0 +1,66 @@
+"""The door for callers inside the network, HTTP/1.1 over TCP: what its connections share."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from plane.exchange import Exchange
+from plane.http1.framing import is_valid_host
+from plane.timers import Timers
+
+__all__ = ["Door"]
+
+SECOND = 1_000_000_000
+MAX_HOSTS = 256
+
+
+class Door:
+    """What the connections of one listener share.
+
+    live: has the current `runtime` as an attribute; each request takes it once.
+    serve: makes the coroutine that serves one exchange.
+    date: the Date field line, renewed once a second by whoever owns the clock.
+    drained: called when the last connection of a draining door has gone.
+    draining: answer what is under way with ``connection: close`` and take nothing new.
+    Times are nanoseconds: for a whole head, between requests, for a stalled reader, the start of a body before
+    `body_rate` (bytes per second) is asked of it, and for a caller to read a last answer.
+    """
+
+    def __init__(
+        self,
+        live: Any,
+        serve: Callable[[Exchange], Coroutine[Any, Any, None]],
+        timers: Timers,
+        drained: Callable[[], None],
+    ) -> None:
+        self.live = live
+        self.serve = serve
+        self.timers = timers
+        self.drained = drained
+        self.hosts: set[bytes] = set()
+        self.connections: set[Any] = set()
+        self.date = b""
+        self.draining = False
+        self.max_head_time = 10 * SECOND
+        self.max_idle_time = 75 * SECOND
+        self.max_stall_time = 60 * SECOND
+        self.body_grace = 10 * SECOND
+        self.body_rate = 1024
+        self.linger_time = 2 * SECOND
+
+    def is_known_host(self, host: bytes) -> bool:
+        """Tell whether a Host field is valid; the valid ones are remembered, up to `MAX_HOSTS`."""
+        if host in self.hosts:
+            return True
+        if not is_valid_host(host):
+            return False
+        if len(self.hosts) < MAX_HOSTS:
+            self.hosts.add(host)
+        return True
+
+    def drain(self) -> None:
+        """Close idle connections now and the others after the answer they are at."""
+        self.draining = True
+        for connection in list(self.connections):
+            connection.drain()
+        if not self.connections:
+            self.drained()
