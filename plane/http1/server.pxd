@@ -5,7 +5,7 @@ from plane.http1.door cimport Door
 from plane.http1.framing cimport chunk, kind_of, status_line
 
 cdef int API_KEY, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, REQUEST_ID, TRANSFER_ENCODING
-cdef long long MAX_AHEAD, MAX_FIELDS, MAX_HEAD, MAX_URL, MAX_WAITING, SECOND
+cdef long long MAX_AHEAD, MAX_FIELDS, MAX_HEAD, MAX_URL, MAX_WAITING, SECOND, SPACE
 
 
 cdef class Connection(Downstream):
@@ -23,12 +23,15 @@ cdef class Connection(Downstream):
     cdef int fields
     cdef int hosts
     cdef bytes transfer_encoding
+    cdef int begun
     cdef bint in_head
     cdef bint says_connection
     cdef bint broken
     cdef bint paused
     cdef long long ahead
     cdef long long body_started
+    cdef long long body_seen
+    cdef long long framing_fed
 
     # serving
     cdef Exchange active
@@ -37,12 +40,19 @@ cdef class Connection(Downstream):
     cdef bint is_head
     cdef bint closing
     cdef bint lingering
-    cdef bint lost
+    cdef bint gone
+
+    # what the loop calls
+    @cython.locals(active=Exchange, is_behind=bint)
+    cpdef data_received(self, bytes data)
+    @cython.locals(active=Exchange)
+    cpdef resume_writing(self)
+    cdef leave(self)
 
     # what the parser calls
     cpdef on_message_begin(self)
     cpdef on_url(self, bytes url)
-    @cython.locals(exchange=Exchange, kind=int)
+    @cython.locals(exchange=Exchange, kind=int, size=Py_ssize_t)
     cpdef on_header(self, bytes name, bytes value)
     @cython.locals(exchange=Exchange, url=bytes, cut=Py_ssize_t)
     cpdef on_headers_complete(self)
@@ -53,6 +63,7 @@ cdef class Connection(Downstream):
 
     # as Timed and Downstream
     cpdef want_body(self, Exchange exchange, long long limit)
+    @cython.locals(exchange=Exchange)
     cpdef answer(self, int status, bytes fields, bytes body)
     cpdef start(self, int status, bytes fields, long long length)
     cpdef write(self, bytes data)
@@ -61,10 +72,12 @@ cdef class Connection(Downstream):
     cpdef ended(self, Exchange exchange)
 
     # reading
-    @cython.locals(fed=Py_ssize_t)
+    @cython.locals(fed=Py_ssize_t, was_reading=bint, is_alone=bint)
     cdef feed(self, bytes data)
     cdef read_on(self, Exchange exchange)
     cdef check_bounds(self, long long fed)
+    cdef check_body(self, long long fed, Exchange exchange)
+    cdef long long body_due(self) except -1
     @cython.locals(exchange=Exchange)
     cdef refuse(self, int status, str code, str message)
     @cython.locals(version=str)
@@ -74,7 +87,10 @@ cdef class Connection(Downstream):
     @cython.locals(exchange=Exchange)
     cdef serve_next(self)
     cdef settle_reading(self)
+    cdef read_again(self)
     @cython.locals(exchange=Exchange, end=bytes)
     cdef bytes head(self, int status, bytes fields, long long length)
     cdef finished(self)
     cdef close(self)
+    cdef long long last_due(self) except -1
+    cdef drop(self)

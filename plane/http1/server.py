@@ -35,6 +35,7 @@ from plane.http1.framing import (
 __all__ = ["Connection"]
 
 SECOND = 1_000_000_000
+SPACE = 0x20
 MAX_AHEAD = 64 * 1024
 """Bytes read beyond the exchange being served: enough to see a caller's FIN behind a pipelined request."""
 MAX_WAITING = 16
@@ -51,19 +52,22 @@ class Connection(Downstream):
     head_fed: int
     fields: int
     hosts: int
+    begun: int
     in_head: bool
     says_connection: bool
     broken: bool
     paused: bool
     ahead: int
     body_started: int
+    body_seen: int
+    framing_fed: int
     active: Any  # Exchange being served; None while there is none.
     serving: bool
     chunked: bool
     is_head: bool
     closing: bool
     lingering: bool
-    lost: bool
+    gone: bool
 
     def __init__(self, door: Door) -> None:
         self.door = door
@@ -89,37 +93,44 @@ class Connection(Downstream):
         """Parse what came and serve the requests that are complete as far as their heads."""
         if self.closing or self.broken:
             return  # What follows a fault is not looked at; the connection closes behind the answer.
-        self.feed(data)
-        self.serve_next()
         active = self.active
-        if active is not None:
-            if active.body_limit >= 0:
-                active.resume()
-            if active is not self.incoming and self.active is active:
-                self.ahead += len(data)
-                if self.ahead > MAX_AHEAD and not self.paused:
-                    self.paused = True
-                    self.transport.pause_reading()
+        is_behind = active is not self.incoming and (active is not None or self.full)
+        self.feed(data)
+        if is_behind:
+            self.ahead += len(data)
+            if self.ahead > MAX_AHEAD and not self.paused:
+                self.paused = True
+                self.transport.pause_reading()
+        elif active is not None:
+            active.resume()
+        elif self.waiting:
+            self.serve_next()
 
     def eof_received(self) -> bool:
         """Take a FIN for the caller having left, as nginx does: nobody is there to read an answer."""
+        self.due = monotonic_ns() + self.door.max_stall_time
+        self.leave()
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Interrupt what is under way and let go of everything."""
-        self.lost = True
-        self.closing = True
+        """Let go of everything; what is under way may still write, to nobody."""
+        self.send = nowhere
         self.due = 0
         self.door.connections.discard(self)
         if self.door.draining and not self.door.connections:
             self.door.drained()
         self.door.timers.discard(self)
+        self.parser = None
+        self.leave()
+
+    def leave(self) -> None:
+        """The caller has gone: end what is under way and forget what waits."""
+        self.closing = True
         self.waiting.clear()
         self.incoming = None
-        self.parser = None
-        active = self.active
-        if active is not None:
-            active.interrupt(GatewayError(499, "caller_gone", "caller", "The caller closed the connection."))
+        if self.active is not None and not self.gone:
+            self.gone = True
+            self.active.interrupt(GatewayError(499, "caller_gone", "caller", "The caller closed the connection."))
 
     def pause_writing(self) -> None:
         """The caller reads slowly: it has `max_stall_time` to read on."""
@@ -129,16 +140,19 @@ class Connection(Downstream):
     def resume_writing(self) -> None:
         """The caller reads again."""
         self.full = False
-        self.due = 0
-        if self.active is not None:
-            self.active.resume()
-        elif not self.closing:
-            self.settle_reading()
+        active = self.active
+        if self.closing:
+            self.due = self.last_due()
+        elif active is None:
+            self.serve_next()
+        else:
+            self.due = 0 if active.body_complete or active.body_limit < 0 else self.body_due()
+            active.resume()
 
     def expire(self, now: int) -> None:
         """A time is up; which one follows from what the connection is doing."""
-        if self.full or self.lingering:
-            self.transport.abort()
+        if self.full or self.closing:
+            self.drop()
         elif self.active is not None:
             if not self.active.body_complete:
                 self.active.interrupt(GatewayError(408, "body_timeout", "caller", "The request body came too slowly."))
@@ -146,7 +160,7 @@ class Connection(Downstream):
             self.refuse(408, "head_timeout", "The request head came too slowly.")
             self.serve_next()
         else:
-            self.transport.close()
+            self.close()
 
     # --- what the parser calls
 
@@ -154,7 +168,11 @@ class Connection(Downstream):
         """Begin a request; while one is being read, this is only `read_on` making the parser go on with it."""
         if self.incoming is not None:
             return
+        if len(self.waiting) >= MAX_WAITING:
+            self.drop()
+            raise HttpParserError("too many requests wait")
         self.incoming = Exchange(self)
+        self.begun += 1
         self.in_head = True
         self.head_bytes = 0
         self.head_fed = 0
@@ -171,10 +189,13 @@ class Connection(Downstream):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header field; trailers come here too, after the body, and are ignored."""
+        size = len(value)
         self.fields += 1
-        self.head_bytes += len(name) + len(value) + 4
+        self.head_bytes += len(name) + size + 4
         if not self.in_head or self.fields > MAX_FIELDS:
             return
+        if size > 0 and value[size - 1] <= SPACE:
+            value = value.rstrip(b" \t")  # The parser leaves it, RFC 9110 5.5 does not count it.
         exchange = self.incoming
         exchange.headers.append((name, value))
         kind = kind_of(name)
@@ -216,8 +237,8 @@ class Connection(Downstream):
         else:
             exchange.path = url[:cut]
             exchange.query = url[cut + 1 :]
-        self.check_head(exchange)
         self.waiting.append(exchange)
+        self.check_head(exchange)
 
     def on_body(self, body: bytes) -> None:
         """Take a part of the body; beyond its bound, the exchange ends with 413."""
@@ -246,6 +267,8 @@ class Connection(Downstream):
     def feed(self, data: bytes) -> None:
         """Run the parser over `data`; what it refuses becomes a refused exchange, in its place in the order."""
         fed = len(data)
+        was_reading = self.incoming is not None
+        self.begun = 0
         try:
             while True:
                 try:
@@ -262,14 +285,13 @@ class Connection(Downstream):
                 self.refuse(400, "bad_request", "The request is not valid HTTP/1.1.")
         else:
             if self.in_head:
-                if self.head_fed == 0 and self.active is None:
+                if self.begun > 0 and self.active is None and not self.full:
                     self.due = monotonic_ns() + self.door.max_head_time
-                self.check_bounds(fed)
+                # What was read together with the end of another request is counted only once the head is whole.
+                is_alone = self.begun == (0 if was_reading else 1)
+                self.check_bounds(fed if is_alone else 0)
             elif self.incoming is not None and self.incoming is self.active:
-                self.due = self.body_started + self.door.body_grace
-                self.due += self.incoming.body_size * SECOND // self.door.body_rate
-        if len(self.waiting) > MAX_WAITING:
-            self.transport.abort()
+                self.check_body(fed, self.incoming)
 
     def read_on(self, exchange: Exchange) -> None:
         """Read the body of a request that asked for an upgrade.
@@ -292,6 +314,24 @@ class Connection(Downstream):
             self.refuse(
                 431, "head_too_large", f"The request head is larger than {MAX_HEAD} bytes or {MAX_FIELDS} fields."
             )
+
+    def check_body(self, fed: int, exchange: Exchange) -> None:
+        """Move the deadline on by what came; refuse a body that is nothing but framing: extensions, trailers."""
+        if exchange.body_size > self.body_seen:
+            self.body_seen = exchange.body_size
+            self.framing_fed = 0
+        else:
+            self.framing_fed += fed
+            if self.framing_fed > MAX_HEAD:
+                self.refuse(400, "bad_request", f"More than {MAX_HEAD} bytes of the body's framing came at a stretch.")
+                return
+        if not self.full:
+            self.due = self.body_due()
+
+    def body_due(self) -> int:
+        """Return when the next part of the body has to be there."""
+        grace: int = self.door.body_grace + self.active.body_size * SECOND // self.door.body_rate
+        return self.body_started + grace
 
     def refuse(self, status: int, code: str, message: str) -> None:
         """Answer the request being read with an error, after those before it, and read no more."""
@@ -329,7 +369,7 @@ class Connection(Downstream):
         fault = None
         if len(exchange.url) > MAX_URL:
             fault = GatewayError(414, "uri_too_long", "caller", f"The request target is longer than {MAX_URL} bytes.")
-        elif self.fields > MAX_FIELDS or self.head_bytes + len(exchange.url) > MAX_HEAD:
+        elif self.fields > MAX_FIELDS or len(exchange.method) + len(exchange.url) + 14 + self.head_bytes > MAX_HEAD:
             fault = GatewayError(
                 431,
                 "head_too_large",
@@ -366,16 +406,20 @@ class Connection(Downstream):
             return
         self.body_started = monotonic_ns()
         self.due = self.body_started + self.door.body_grace
-        if exchange.expects_continue and exchange.body_size == 0:
+        self.body_seen = exchange.body_size
+        self.framing_fed = 0
+        self.read_again()
+        if exchange.expects_continue and exchange.body_size == 0 and not exchange.is_http10:
             self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def answer(self, status: int, fields: bytes, body: bytes) -> None:
         """Send head and body in one write."""
-        head = self.head(status, fields, len(body))
-        if self.active.method == b"HEAD" or status == 304 or status == 204:
-            self.send(head)
+        exchange = self.active
+        if exchange.method == b"HEAD" or status == 304 or status == 204:
+            self.is_head = True
+            self.send(self.head(status, fields, len(body) if body else exchange.answer_length))
         else:
-            self.send(head + body)
+            self.send(self.head(status, fields, len(body)) + body)
         self.finished()
 
     def start(self, status: int, fields: bytes, length: int) -> None:
@@ -385,7 +429,7 @@ class Connection(Downstream):
 
     def write(self, data: bytes) -> None:
         """Send a part of the body, as one chunk if the length was not given."""
-        if self.is_head:
+        if self.is_head or not data:
             return
         if self.chunked:
             self.send(chunk(data))
@@ -419,49 +463,55 @@ class Connection(Downstream):
     # --- serving
 
     def serve_next(self) -> None:
-        """Start the waiting requests in order, each when the one before it has been answered."""
+        """Start the waiting requests in order, each when the answer before it has gone out."""
         if self.serving:
             return
         self.serving = True
         try:
-            while self.active is None and self.waiting and not self.closing:
+            while self.active is None and self.waiting and not self.closing and not self.full:
                 exchange = self.waiting.popleft()
                 self.active = exchange
                 self.due = 0
                 self.chunked = False
                 self.is_head = False
-                self.ahead = 0
                 exchange.runtime = self.door.live.runtime
                 exchange.begin(self.door.serve(exchange))
         finally:
             self.serving = False
-        if self.active is None and not self.closing:
+        if self.active is None and not self.closing and not self.full:
             self.settle_reading()
 
     def settle_reading(self) -> None:
-        """Nothing is being served: read on, with the time that the next bytes have."""
+        """Everything is answered: read on, with the time that the next bytes have."""
+        self.read_again()
+        if self.in_head:
+            self.due = monotonic_ns() + self.door.max_head_time
+        elif self.door.draining:
+            self.close()
+        else:
+            self.due = monotonic_ns() + self.door.max_idle_time
+
+    def read_again(self) -> None:
+        """Nothing that was read ahead waits any longer but for more: read on."""
+        self.ahead = 0
         if self.paused:
             self.paused = False
             self.transport.resume_reading()
-        if self.full:
-            return
-        now = monotonic_ns()
-        if not self.in_head:
-            self.due = now + self.door.max_idle_time
 
     def head(self, status: int, fields: bytes, length: int) -> bytes:
         """Return the head of an answer with our framing: the last thing that may still decide to close."""
         exchange = self.active
         if self.door.draining or not exchange.body_complete:
             exchange.keep_alive = False
-        end = b"\r\n" if exchange.keep_alive else b"connection: close\r\n\r\n"
-        if length >= 0:
-            if status == 204:
-                return b"".join((status_line(status), fields, self.door.date, end))
+        elif exchange.is_http10 and length < 0 and not self.is_head:
+            exchange.keep_alive = False  # Only its end can say where the answer ends.
+        end = b"connection: close\r\n\r\n"
+        if exchange.keep_alive:
+            end = b"connection: keep-alive\r\n\r\n" if exchange.is_http10 else b"\r\n"
+        if length >= 0 and status != 204:
             return b"".join((status_line(status), fields, self.door.date, b"content-length: %d\r\n" % length, end))
-        if exchange.is_http10:
-            exchange.keep_alive = False
-            return b"".join((status_line(status), fields, self.door.date, b"connection: close\r\n\r\n"))
+        if self.is_head or exchange.is_http10:
+            return b"".join((status_line(status), fields, self.door.date, end))
         self.chunked = True
         return b"".join((status_line(status), fields, self.door.date, b"transfer-encoding: chunked\r\n", end))
 
@@ -476,19 +526,34 @@ class Connection(Downstream):
             return
         self.closing = True
         self.waiting.clear()
-        if self.active is not None and not self.active.body_complete and not self.lost:
-            self.lingering = True
-            self.due = monotonic_ns() + self.door.linger_time
+        self.lingering = self.active is not None and not self.active.body_complete
+        self.due = self.last_due()
+        if self.lingering:
             if self.paused:
                 self.transport.resume_reading()
             self.transport.write_eof()
-        elif not self.lost:
+        else:
             self.transport.close()
+
+    def last_due(self) -> int:
+        """Return until when a closing connection may take to get rid of what is written, or to be closed from there."""
+        span = self.door.linger_time if self.lingering and not self.full else self.door.max_stall_time
+        return monotonic_ns() + span
+
+    def drop(self) -> None:
+        """End the connection at once; what is under way hears of it when the loop reports the loss."""
+        self.closing = True
+        self.waiting.clear()
+        self.transport.abort()
 
     def drain(self) -> None:
         """Close now if idle; otherwise the answer under way says ``connection: close``."""
         if self.active is None and not self.in_head and not self.closing:
             self.close()
+
+
+def nowhere(_: bytes) -> None:
+    """Write to a caller that has gone."""
 
 
 def too_large(limit: int) -> GatewayError:
