@@ -8,12 +8,15 @@ condition.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Coroutine, Generator
 from typing import Any
 
 from plane.timers import Timed
 
 __all__ = ["Downstream", "Exchange"]
+
+log = logging.getLogger("headgate.plane")
 
 
 class Downstream(Timed):
@@ -172,6 +175,12 @@ class Exchange(Timed):
             self.coroutine.send(None)  # type: ignore[union-attr]  # looked at by both callers.
         except StopIteration:
             self.coroutine = None
+            self.downstream.ended(self)
+        except Exception:
+            # `serve` answers for its failures; this one is of the answer itself, and must not reach another's stack.
+            log.exception("request %r failed inside the gateway", self.request_id)
+            self.coroutine = None
+            self.downstream.abort()
             self.downstream.ended(self)
         finally:
             self.running = False
