@@ -12,8 +12,8 @@ __all__ = ["accept", "accept_stream", "duration_text", "refuse", "send"]
 
 RELAYED = dict.fromkeys(
     [
-        *(b"retry-after", b"retry-after-ms", b"openai-processing-ms", b"openai-version"),
-        *(b"Retry-After", b"Retry-After-Ms", b"Openai-Processing-Ms", b"Openai-Version"),
+        *(b"retry-after", b"retry-after-ms", b"openai-processing-ms", b"openai-version", b"content-encoding"),
+        *(b"Retry-After", b"Retry-After-Ms", b"Openai-Processing-Ms", b"Openai-Version", b"Content-Encoding"),
     ],
     True,
 )
@@ -47,6 +47,9 @@ def accept_stream(exchange: Exchange, is_event_stream: bool) -> None:
     """Take the head of the upstream's answer for ours; the body follows."""
     exchange.status = exchange.answer_status
     exchange.fields = fields_of(exchange)
+    if exchange.status >= 400 and exchange.route.needs_model:
+        exchange.error = "upstream_error"
+        exchange.fields += b"x-headgate-error: upstream_error\r\n"
     if is_event_stream:
         exchange.fields += STREAM_FIELDS
 
@@ -105,7 +108,8 @@ def refuse(exchange: Exchange, error: GatewayError) -> None:
             exchange.tail = dialect.error_event(error)
         return
     exchange.status = error.status
-    retryable = error.retry_after >= 0 or error.status in (408, 502, 503, 504)
+    retryable = error.retry_after >= 0 or error.status == 408
+    retryable = retryable or (error.source == "upstream" and error.status in (502, 503, 504))
     lines = own_fields(exchange)
     lines.append(b"content-type: application/json\r\nx-headgate-error: %b\r\n" % error.code.encode())
     lines.append(b"x-should-retry: true\r\n" if retryable else b"x-should-retry: false\r\n")
@@ -127,7 +131,7 @@ def send(exchange: Exchange) -> None:
         return
     if not exchange.committed:
         downstream.answer(exchange.status, exchange.fields, exchange.reply)
-    elif exchange.error and exchange.scan is None:
+    elif exchange.scan is None and not exchange.answer_ended:
         downstream.abort()
     else:
         downstream.finish(exchange.tail)

@@ -18,6 +18,15 @@ __all__ = ["relay"]
 
 async def relay(exchange: Exchange) -> None:
     """Take an answer held whole, or relay a stream up to its terminal bytes."""
+    try:
+        await relay_answer(exchange)
+    finally:
+        if exchange.upstream is not None:
+            exchange.upstream.detach(exchange.scan is not None and exchange.scan.done)
+
+
+async def relay_answer(exchange: Exchange) -> None:
+    """Look at the answer's head, and take or relay what follows."""
     if exchange.route.needs_model:
         check_credential(exchange)
     events = is_event_stream(exchange.answer_type)
@@ -27,19 +36,12 @@ async def relay(exchange: Exchange) -> None:
     accept_stream(exchange, events)
     if events and exchange.route.needs_model:
         exchange.scan = exchange.route.dialect.scan(exchange)
-    try:
-        await relay_stream(exchange, events)
-    finally:
-        if exchange.upstream is not None:
-            exchange.upstream.detach(exchange.scan is not None and exchange.scan.done)
-
-
-async def relay_stream(exchange: Exchange, events: bool) -> None:
-    """Send the body on as it comes; of events, whole ones only."""
     exchange.downstream.start(exchange.status, exchange.fields, -1 if events else exchange.answer_length)
     exchange.committed = True
     while not pump(exchange):
         await exchange
+    if exchange.scan is not None and exchange.scan.error:
+        exchange.error = "upstream_error"
 
 
 def check_credential(exchange: Exchange) -> None:

@@ -51,18 +51,23 @@ class ScriptedLoop:
 
 
 class ScriptedTransport:
-    """One end of a connection. `unsent` is what a slow peer has left in the write buffer."""
+    """One end of a connection.
+
+    unsent: what a slow peer has left in the write buffer. noticed: called with each write before it is kept.
+    """
 
     def __init__(self, loop: ScriptedLoop, protocol: Any) -> None:
         self.loop = loop
         self.protocol = protocol
         self.written = b""
         self.unsent = 0
+        self.noticed: Callable[[bytes], object] = lambda _: None
         self.paused = False
         self.closed = False
 
     def write(self, data: bytes) -> None:
         assert not self.closed
+        self.noticed(data)
         self.written += data
 
     def writelines(self, parts: list[bytes]) -> None:
