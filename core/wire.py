@@ -68,7 +68,7 @@ class UsageEvent(Struct, frozen=True, array_like=True, forbid_unknown_fields=Tru
 
     time_ms: Unix time of its end, in ms. snapshot: the digest it was served under. target: ``provider/model`` that
     answered, or ``""``. status: as the caller saw it. error: the machine word of a failure, or ``""``. attempts: calls
-    made upstream. latency_us: from the head read to the last byte handed to the socket; first_us: to the first byte of
+    made upstream. latency_us: from the head read to just before the last bytes leave; first_us: to the first byte of
     the answer's body. input_total .. reasoning: tokens, meaningful only if usage_known (else 0).
     """
 

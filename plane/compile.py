@@ -24,7 +24,7 @@ from core.registry import Kind, scan
 from core.router import Router
 from core.snapshot import Snapshot
 from core.units import parse_duration, parse_rate, parse_size
-from plane.http1.client import Origin, TimeoutsNs
+from plane.http1.origin import Origin, TimeoutsNs
 from plane.local import health, list_models, liveness, readiness
 from plane.runtime import Candidate, Consumer, Model, RetryRule, Route, Runtime, Target
 
@@ -106,6 +106,7 @@ class Compiler:
             consumers,
             models,
             self.candidates,
+            [group.endpoints for group in upstreams.values()],
             openai,
         )
 
@@ -258,7 +259,7 @@ class Compiler:
         endpoints = []
         for index, (url, weight) in enumerate(zip(config.endpoints, weights, strict=False)):
             origin, host, base = self.origin(url, config.ca, config.max_connections, f"{path}.endpoints[{index}]")
-            endpoints.append(Candidate(f"{name}/{host.decode()}", weight, origin, host, base))
+            endpoints.append(Candidate(f"{name}/{(host + base).decode()}", weight, origin, host, base))
         self.candidates += endpoints
         return Group(self.made(self.balance_kinds, config.balance, f"{path}.balance"), endpoints)
 

@@ -39,6 +39,7 @@ class Feed:
         self.path = path
         self.ledger = ledger
         self.go_live = go_live
+        self.told = 0
         self.writer: asyncio.StreamWriter | None = None
 
     async def run(self) -> None:
@@ -91,6 +92,9 @@ class Feed:
 
     async def flush(self) -> None:
         """Send what the ledger holds, if control is there."""
+        if self.ledger.dropped > self.told:
+            log.error("%d usage events are lost: control was away for too long", self.ledger.dropped - self.told)
+            self.told = self.ledger.dropped
         writer = self.writer
         if writer is None or writer.is_closing():
             return

@@ -69,6 +69,7 @@ cdef class Runtime:
     cdef public list consumers
     cdef public dict models
     cdef public list candidates
+    cdef public list groups
     cdef public object shared
     cdef public bytes mark
     cdef public object fallback_dialect

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from core.endpoint import Endpoint
-from plane.http1.client import Origin, TimeoutsNs
+from plane.http1.origin import Origin, TimeoutsNs
 
 __all__ = ["Candidate", "Consumer", "Model", "RetryRule", "Route", "Runtime", "Target"]
 
@@ -146,7 +146,8 @@ class Runtime:
 
     keys: the flat table from the SHA-256 of an API key to an index of `consumers`. mark: the ``x-headgate-config``
     line.
-    candidates: all targets and endpoints. fallback_dialect: renders errors where no route has been matched yet.
+    candidates: all targets and endpoints. groups: the endpoints of each upstream. fallback_dialect: renders errors
+    where no route has been matched yet.
     """
 
     def __init__(
@@ -158,6 +159,7 @@ class Runtime:
         consumers: list[Consumer],
         models: dict[str, Model],
         candidates: list[Candidate],
+        groups: list[list[Candidate]],
         dialect: Any,
     ) -> None:
         self.version = version
@@ -167,6 +169,7 @@ class Runtime:
         self.consumers = consumers
         self.models = models
         self.candidates = candidates
+        self.groups = groups
         self.shared: Any = None
         self.mark = b"x-headgate-config: %b\r\n" % digest[:12].encode()
         self.fallback_dialect = dialect
@@ -176,6 +179,8 @@ class Runtime:
         self.shared = shared
         for candidate in self.candidates:
             candidate.pool = shared.pool(candidate.origin)
+        for group in self.groups:
+            group[:] = [shared.endpoint(endpoint) for endpoint in group]
 
     def __repr__(self) -> str:
         return f"<Runtime {self.version} {self.digest[:12]}>"

@@ -10,12 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from core.cells import CONCURRENCY, RATE, Cells
+from core.cells import CONCURRENCY, RATE, Cells, TableFullError
+from core.errors import GatewayError
 from core.limits import ConcurrencyLimit, RateLimit, digest_of
+from core.model import Limits
 from core.units import parse_rate
-from plane.http1.client import Origin, Pool
+from plane.http1.client import Pool
 from plane.http1.connect import dial
+from plane.http1.origin import Origin
 from plane.ledger import Ledger
+from plane.runtime import Candidate
 from plane.timers import Timers
 
 __all__ = ["Shared"]
@@ -29,6 +33,7 @@ class Shared:
         self.timers = timers
         self.ledger = ledger
         self.pools: dict[Origin, Pool] = {}
+        self.endpoints: dict[tuple[str, Origin], Candidate] = {}
         self.file = limits.open("r+b")
         self.cells = Cells(mmap.mmap(self.file.fileno(), 0))
 
@@ -39,14 +44,37 @@ class Shared:
             pool = self.pools[origin] = Pool(origin, asyncio.get_running_loop(), self.timers, dial)
         return pool
 
+    def endpoint(self, endpoint: Candidate) -> Candidate:
+        """Return the one known already for an endpoint, with its new weight: its calls in flight stay counted."""
+        known = self.endpoints.setdefault((endpoint.name, endpoint.origin), endpoint)
+        known.weight = endpoint.weight
+        return known
+
     def retire(self, used: set[Origin]) -> None:
         """Close what no candidate of the live runtime uses; calls under way end on their connections."""
         for origin in [origin for origin in self.pools if origin not in used]:
             self.pools.pop(origin).close()
+        self.endpoints = {key: known for key, known in self.endpoints.items() if known.origin in used}
 
     def bind_limits(self, consumer: Any) -> None:
-        """Give a consumer, at its first request, the cells of its limits: the same in every worker and generation."""
-        limits = consumer.limits
+        """Give a consumer, at its first request, the cells of its limits: the same in every worker and generation.
+
+        GatewayError 503 where the table has no row left: a limit that cannot be kept lets nobody in.
+        """
+        try:
+            self.find_cells(consumer, consumer.limits)
+        except TableFullError:
+            raise GatewayError(
+                503,
+                "limits_full",
+                "gateway",
+                "The gateway has no room to count this key's limits.",
+                hint="The operator of the gateway has to restart it with a fresh limits table.",
+            ) from None
+        consumer.bound = True
+
+    def find_cells(self, consumer: Any, limits: Limits) -> None:
+        """Bind `limits` to rows of the table, made where they are new."""
         if limits.requests is not None:
             count, period = parse_rate(limits.requests)
             row = self.cells.row(
@@ -59,7 +87,6 @@ class Shared:
         if limits.concurrent is not None:
             row = self.cells.row(digest_of(consumer.name, "concurrent"), CONCURRENCY, self.lock())
             consumer.concurrency = ConcurrencyLimit(self.cells, row, self.worker, limits.concurrent)
-        consumer.bound = True
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -8,15 +8,14 @@ framing says and the whole request was written.
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections import deque
 from collections.abc import Callable, Coroutine
 from time import monotonic_ns
-from typing import Any, NamedTuple
+from typing import Any
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from core.errors import ConfigError, GatewayError
+from core.errors import GatewayError
 from plane.exchange import Exchange
 from plane.http1.framing import (
     CONNECTION,
@@ -28,9 +27,10 @@ from plane.http1.framing import (
     TRANSFER_ENCODING,
     kind_of,
 )
+from plane.http1.origin import Origin, TimeoutsNs, tls_context
 from plane.timers import Timed, Timers
 
-__all__ = ["Origin", "Pool", "TimeoutsNs", "UpstreamConnection"]
+__all__ = ["Pool", "UpstreamConnection"]
 
 SECOND = 1_000_000_000
 MAX_HELD = 1024 * 1024
@@ -47,32 +47,6 @@ DRAIN_TIME = SECOND
 """How long an answer whose content has been relayed may take to end, so that its connection can be kept."""
 MAX_DRAINED = 64 * 1024
 """Bytes that may come in that time."""
-
-
-class Origin(NamedTuple):
-    """Where connections lead, and what makes two of them interchangeable.
-
-    ca: path of a CA bundle, "" for the system's.
-    limit: connections at most.
-    """
-
-    scheme: str
-    host: str
-    port: int
-    ca: str
-    limit: int
-
-    def __str__(self) -> str:
-        return f"{self.scheme}://{self.host}:{self.port}"
-
-
-class TimeoutsNs(NamedTuple):
-    """The `Timeouts` of a route or model, in nanoseconds."""
-
-    connect: int
-    first_token: int
-    idle: int
-    total: int
 
 
 class Waiter:
@@ -431,7 +405,6 @@ class UpstreamConnection(Timed):
             exchange.answer_headers = end_to_end(exchange.answer_headers, self.connection_options)
         exchange.answer_status = status
         exchange.answer_head = True
-        exchange.first_byte = monotonic_ns()
         self.until_close = not self.transfer_encoding and self.lengths == 0
         exchange.answer_streams = is_event_stream(exchange.answer_type) or (
             exchange.relay_at_once and not 0 <= exchange.answer_length <= SMALL
@@ -445,6 +418,8 @@ class UpstreamConnection(Timed):
         exchange = self.exchange
         if exchange is None or self.complete:
             return
+        if exchange.first_byte == 0:
+            exchange.first_byte = monotonic_ns()
         exchange.answer_parts.append(body)
         exchange.answer_held += len(body)
 
@@ -585,16 +560,3 @@ def keep_alive_time(value: bytes) -> int:
         if name.lower() == b"timeout" and seconds.isdigit() and len(seconds) < 7:
             return max(int(seconds) * SECOND - SECOND, SECOND // 2)
     return 0
-
-
-def tls_context(origin: Origin) -> ssl.SSLContext:
-    """Return the TLS settings for an origin: verified against its CA bundle or the system's.
-
-    Raises ConfigError where the bundle cannot be used.
-    """
-    try:
-        context = ssl.create_default_context(cafile=origin.ca or None)
-    except OSError as error:
-        raise ConfigError([f"the CA certificates in {origin.ca} cannot be used: {error.strerror}"]) from None
-    context.set_alpn_protocols(["http/1.1"])
-    return context

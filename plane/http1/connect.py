@@ -9,7 +9,8 @@ from socket import gaierror
 
 from core.errors import GatewayError
 from plane.exchange import Exchange
-from plane.http1.client import Pool, TimeoutsNs, UpstreamConnection
+from plane.http1.client import Pool, UpstreamConnection
+from plane.http1.origin import TimeoutsNs
 
 __all__ = ["acquire", "dial"]
 

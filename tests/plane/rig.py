@@ -17,8 +17,9 @@ from core.snapshot import seal
 from core.wire import UsageEvent
 from plane.compile import compile_snapshot
 from plane.exchange import Downstream, Exchange
-from plane.http1.client import Origin, Pool, TimeoutsNs, UpstreamConnection
+from plane.http1.client import Pool, UpstreamConnection
 from plane.http1.door import Door
+from plane.http1.origin import Origin, TimeoutsNs
 from plane.http1.server import Connection
 from plane.ledger import Ledger
 from plane.phases import serve

@@ -12,7 +12,7 @@ from core.errors import GatewayError
 from core.sse import EventScan
 from plane.dialects.openai import OpenAI
 from plane.exchange import Exchange
-from plane.http1.client import Origin
+from plane.http1.origin import Origin
 from plane.runtime import Route, Target
 from tests.plane.rig import make_exchange
 

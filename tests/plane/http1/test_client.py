@@ -4,7 +4,7 @@ from time import monotonic_ns
 
 import pytest
 
-from plane.http1.client import Origin, TimeoutsNs
+from plane.http1.origin import Origin, TimeoutsNs
 from plane.timers import Timers
 from tests.plane.rig import SECOND, Call, Peer, ScriptedLoop, Upstream, answer
 

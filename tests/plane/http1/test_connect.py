@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from core.errors import ConfigError, GatewayError
-from plane.http1.client import Origin, Pool
+from plane.http1.client import Pool
 from plane.http1.connect import acquire, dial
+from plane.http1.origin import Origin
 from plane.timers import Timers
 from tests.plane.rig import SECOND, TIMEOUTS, make_exchange
 

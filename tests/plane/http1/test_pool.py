@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from core.errors import GatewayError
-from plane.http1.client import Origin, UpstreamConnection
+from plane.http1.client import UpstreamConnection
 from plane.http1.connect import acquire
+from plane.http1.origin import Origin
 from plane.timers import Timers
 from tests.plane.rig import SECOND, TIMEOUTS, Call, Peer, ScriptedLoop, Upstream, answer, make_exchange
 
