@@ -127,7 +127,7 @@ def refuse(exchange: Exchange, error: GatewayError) -> None:
 def send(exchange: Exchange) -> None:
     """Send the answer, or what is left of it: after this the exchange is finished for the caller."""
     downstream = exchange.downstream
-    if exchange.status == 499 or exchange.error == "caller_gone":
+    if exchange.error == "caller_gone":
         return
     if not exchange.committed:
         downstream.answer(exchange.status, exchange.fields, exchange.reply)
