@@ -26,7 +26,7 @@ def model_of(exchange: Exchange) -> Model:
     model: Model | None = exchange.runtime.models.get(exchange.model_name)
     if model is None or not may_use(exchange, exchange.model_name):
         names = usable_names(exchange)
-        listed = ", ".join(names[:MAX_NAMES]) + (", ..." if len(names) > MAX_NAMES else "")
+        listed = ", ".join(names[:MAX_NAMES]) + (", and more" if len(names) > MAX_NAMES else "")
         raise GatewayError(
             404,
             "model_not_found",

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from core.errors import GatewayError
+from core.errors import GatewayError, Source
 from plane.answer import duration_text, refuse, send
 from plane.exchange import Downstream, Exchange
 from tests.plane.conftest import Starter
@@ -94,18 +94,20 @@ def test_an_error_has_the_dialect_s_shape_and_says_what_it_is(gateway: Gateway) 
 
 
 @pytest.mark.parametrize(
-    ("status", "after", "retry"),
+    ("status", "source", "after", "retry"),
     [
-        *((status, -1.0, "false") for status in (400, 401, 403, 404, 405, 413, 414, 429, 431, 500, 501)),
-        *((status, -1.0, "true") for status in (408, 502, 503, 504)),
-        (429, 0.0, "true"),
-        (503, 5.0, "true"),
+        *((status, "caller", -1.0, "false") for status in (400, 401, 403, 404, 405, 413, 414, 429, 431, 501)),
+        *((status, "gateway", -1.0, "false") for status in (500, 502, 503)),
+        *((status, "upstream", -1.0, "true") for status in (502, 503, 504)),
+        (408, "caller", -1.0, "true"),
+        (429, "caller", 0.0, "true"),
+        (503, "gateway", 5.0, "true"),
     ],
 )
 def test_an_error_says_whether_asking_again_makes_sense(
-    gateway: Gateway, status: int, after: float, retry: str
+    gateway: Gateway, status: int, source: Source, after: float, retry: str
 ) -> None:
-    _, fields, _ = refused(gateway, GatewayError(status, "x", "caller", "x", retry_after=after))
+    _, fields, _ = refused(gateway, GatewayError(status, "x", source, "x", retry_after=after))
     assert fields["x-should-retry"] == retry
     assert ("retry-after" in fields) is (after >= 0)
 
@@ -159,6 +161,7 @@ def test_an_answer_that_is_whole_is_sent_whole(gateway: Gateway) -> None:
 def test_a_stream_ends_with_what_was_held_back_of_it(gateway: Gateway) -> None:
     exchange = asked(gateway)
     exchange.committed = True
+    exchange.answer_ended = True
     exchange.tail = b"data: [DONE]\n\n"
     send(exchange)
     assert exchange.downstream.calls == [("finish", b"data: [DONE]\n\n")]  # type: ignore[attr-defined]

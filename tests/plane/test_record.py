@@ -1,0 +1,135 @@
+"""What of a request is kept: its id and its usage event."""
+
+import pytest
+
+from core.wire import UsageEvent
+from plane.record import take_id
+from tests.plane.conftest import Starter
+from tests.plane.rig import Gateway, ScriptedTransport, answer, make_exchange, one_model
+
+COMPLETION = b'{"id":"1","choices":[],"usage":{"prompt_tokens":7,"completion_tokens":5,"prompt_tokens_details":' \
+    b'{"cached_tokens":3},"completion_tokens_details":{"reasoning_tokens":2}}}'  # fmt: skip
+
+
+@pytest.fixture
+def gateway(start: Starter) -> Gateway:
+    """Return a gateway with one model."""
+    return start(one_model())
+
+
+def recorded(gateway: Gateway) -> UsageEvent:
+    """Return the one event there is."""
+    (event,) = gateway.events()
+    return event
+
+
+@pytest.mark.parametrize("given", [b"a", b"A.b_c:1-2", b"x" * 128])
+def test_a_usable_id_of_the_caller_is_kept(gateway: Gateway, given: bytes) -> None:
+    exchange = make_exchange()
+    exchange.runtime = gateway.runtime
+    exchange.request_id = given
+    take_id(exchange)
+    assert exchange.request_id == given
+
+
+@pytest.mark.parametrize("given", [b"", b"a b", b"x" * 129, b"a\n", b"\xff", b"<a>", b"a/b", b'"'])
+def test_any_other_id_is_replaced_by_one_of_ours(gateway: Gateway, given: bytes) -> None:
+    exchange = make_exchange()
+    exchange.runtime = gateway.runtime
+    exchange.request_id = given
+    take_id(exchange)
+    assert exchange.request_id.startswith(b"hg-01234567-0-")
+
+
+def test_a_call_leaves_one_event_with_all_there_is_to_know(gateway: Gateway) -> None:
+    peer = gateway.upstreams[9001].connect()
+    gateway.caller().ask("/v1/chat/completions", b'{"model":"m","messages":[]}', fields=b"x-request-id: r-1\r\n")
+    peer.say(answer(COMPLETION))
+    event = recorded(gateway)
+    assert (event.worker, event.boot, event.seq) == (0, "0123456789abcdef", 1)
+    assert (event.request_id, event.consumer, event.route) == ("r-1", "c", "chat.completions")
+    assert (event.model, event.target) == ("m", "p/real")
+    assert (event.status, event.error, event.stream, event.attempts) == (200, "", False, 1)
+    assert (event.input_total, event.output_total, event.cache_read, event.reasoning) == (7, 5, 3, 2)
+    assert event.usage_known
+    assert event.snapshot == gateway.runtime.digest
+    assert event.latency_us >= event.first_us >= 0
+
+
+def test_an_answer_without_usage_is_recorded_as_unknown(gateway: Gateway) -> None:
+    peer = gateway.upstreams[9001].connect()
+    gateway.caller().chat()
+    peer.say(answer(b"{}"))
+    event = recorded(gateway)
+    assert (event.status, event.usage_known, event.input_total) == (200, False, 0)
+
+
+def test_an_event_is_kept_before_the_last_bytes_leave(gateway: Gateway) -> None:
+    seen = []
+    caller = gateway.caller()
+
+    class Watched(ScriptedTransport):
+        def write(self, data: bytes) -> None:
+            seen.append(len(gateway.events()))
+
+    caller.connection.connection_made(Watched(gateway.loop, caller.connection))
+    peer = gateway.upstreams[9001].connect()
+    caller.chat()
+    peer.say(answer(COMPLETION))
+    assert seen == [1]
+
+
+@pytest.mark.parametrize(
+    ("ask", "status", "error", "consumer", "model"),
+    [
+        (("/v1/chat/completions", b"{"), 400, "invalid_json", "c", ""),
+        (("/v1/chat/completions", b'{"model":"unknown"}'), 404, "model_not_found", "c", ""),
+    ],
+)
+def test_a_refused_call_is_recorded_as_far_as_it_came(
+    gateway: Gateway, ask: tuple[str, bytes], status: int, error: str, consumer: str, model: str
+) -> None:
+    gateway.caller().ask(*ask)
+    event = recorded(gateway)
+    assert (event.status, event.error, event.consumer, event.model) == (status, error, consumer, model)
+    assert (event.target, event.attempts, event.usage_known) == ("", 0, False)
+
+
+def test_a_call_without_a_key_is_recorded_without_a_consumer(gateway: Gateway) -> None:
+    gateway.caller().say(b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n")
+    event = recorded(gateway)
+    assert (event.status, event.error, event.consumer) == (401, "invalid_api_key", "")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n",
+        b"GET /nowhere HTTP/1.1\r\nhost: a\r\n\r\n",
+        b"GET /v1/models HTTP/1.1\r\nhost: a\r\n\r\n",
+        b"nonsense\r\n\r\n",
+    ],
+    ids=["a health check", "an unknown path", "a list without a key", "garbage"],
+)
+def test_what_is_no_call_leaves_no_event(gateway: Gateway, data: bytes) -> None:
+    caller = gateway.caller()
+    caller.say(data)
+    assert caller.take().startswith(b"HTTP/1.1 ")
+    assert gateway.events() == []
+
+
+@pytest.mark.parametrize("when", ["before a connection", "before the answer", "in the middle of a stream"])
+def test_a_caller_that_leaves_is_recorded_once(gateway: Gateway, when: str) -> None:
+    caller = gateway.caller()
+    peer = None if when == "before a connection" else gateway.upstreams[9001].connect()
+    caller.chat(b'{"model":"m","messages":[],"stream":true}')
+    if peer is not None and when == "in the middle of a stream":
+        peer.say(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+        peer.say(b"c\r\ndata: {}\n\n\r\n")
+    caller.leave()
+    event = recorded(gateway)
+    assert event.error == "caller_gone"
+    assert event.status == (200 if when == "in the middle of a stream" else 499)
+    for dial in gateway.upstreams[9001].dials:
+        dial.succeed()
+    assert gateway.is_at_rest()
