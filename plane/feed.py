@@ -6,6 +6,7 @@ Control may go away and come back; the worker serves on with what it has and con
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Callable
@@ -25,6 +26,8 @@ RECONNECT = 0.2
 """Seconds between two tries to reach control."""
 REPORT = 0.1
 """Seconds between two reports of usage."""
+FINISH = 5.0
+"""Seconds that the last report may take at most."""
 BATCH = 2_000
 """Usage events in one frame."""
 
@@ -41,10 +44,12 @@ class Feed:
         self.go_live = go_live
         self.told = 0
         self.writer: asyncio.StreamWriter | None = None
+        self.finished = False
+        self.sending = asyncio.Lock()
 
     async def run(self) -> None:
         """Stay connected for as long as the worker lives."""
-        while True:
+        while not self.finished:
             try:
                 reader, writer = await asyncio.open_unix_connection(self.path)
             except OSError:
@@ -55,7 +60,7 @@ class Feed:
                 writer.write(pack(Hello(FORMAT, self.ledger.worker, os.getpid(), self.ledger.boot)))
                 await self.listen(reader, writer)
             except (OSError, FrameError) as error:
-                log.warning("the connection to control broke: %s", error)
+                log.warning("control-lost", extra={"fields": {"error": error}})
             finally:
                 self.writer = None
                 writer.close()
@@ -77,32 +82,45 @@ class Feed:
             if snapshot.digest != push.digest or snapshot.version != push.version:
                 raise SnapshotError("the snapshot is not the one that was announced")
             self.go_live(compile_snapshot(snapshot, push.secrets))
-        except (SnapshotError, ConfigError) as error:
+        except (SnapshotError, ConfigError, OSError) as error:
             return Nack(push.version, push.digest, str(error))
         except Exception as error:
-            log.exception("version %d cannot be built", push.version)
+            log.exception("build-failed", extra={"fields": {"version": push.version}})
             return Nack(push.version, push.digest, f"building it failed: {type(error).__name__}")
         return Ack(push.version, push.digest)
 
     async def report(self) -> None:
-        """Send what the ledger holds every `REPORT` seconds."""
-        while True:
+        """Send what the ledger holds every `REPORT` seconds, until `finish`."""
+        while not self.finished:
             await asyncio.sleep(REPORT)
             await self.flush()
 
     async def flush(self) -> None:
-        """Send what the ledger holds, if control is there."""
-        if self.ledger.dropped > self.told:
-            log.error("%d usage events are lost: control was away for too long", self.ledger.dropped - self.told)
-            self.told = self.ledger.dropped
-        writer = self.writer
-        if writer is None or writer.is_closing():
-            return
-        events = self.ledger.take()
-        for start in range(0, len(events), BATCH):
-            try:
-                writer.write(pack(Usage(events[start : start + BATCH])))
-                await writer.drain()
-            except OSError:
-                self.ledger.put_back(events[start:])
+        """Send what the ledger holds, if control is there; what may not have reached it is kept."""
+        async with self.sending:
+            writer = self.writer
+            if writer is None or writer.is_closing():
                 return
+            events = self.ledger.take()
+            try:
+                while events:
+                    writer.write(pack(Usage(events[:BATCH])))
+                    await writer.drain()
+                    events = events[BATCH:]
+            except OSError as error:
+                log.warning("control-lost", extra={"fields": {"error": error}})
+            finally:
+                if events:
+                    self.ledger.put_back(events)
+
+    async def finish(self) -> None:
+        """Send the last of the ledger and close, when the socket has taken all of it or `FINISH` seconds are over."""
+        self.finished = True
+        writer = self.writer
+        if writer is None:
+            return
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(FINISH):
+                await self.flush()
+                writer.close()
+                await writer.wait_closed()

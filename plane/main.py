@@ -21,6 +21,7 @@ from plane.feed import Feed
 from plane.http1.door import Door
 from plane.http1.server import Connection
 from plane.ledger import Ledger
+from plane.log import Lines
 from plane.phases import serve
 from plane.runtime import Runtime
 from plane.shared import Shared
@@ -64,7 +65,7 @@ class Worker:
             sock=self.listener,
             backlog=4096,
         )
-        log.info("worker %d serves version %d", self.shared.worker, self.runtime.version if self.runtime else 0)
+        log.info("serving", extra={"fields": {"version": self.runtime.version if self.runtime else 0}})
 
     async def tick(self) -> None:
         """Look at the deadlines, and renew the Date field once a second."""
@@ -106,7 +107,7 @@ async def work(args: argparse.Namespace) -> None:
         tasks = [task for task in tasks if not task.done()]
         await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
     await worker.drain()
-    await feed.flush()
+    await feed.finish()
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -122,9 +123,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--control", required=True, help="path of the control socket")
     parser.add_argument("--data", type=Path, required=True, help="the data directory")
     args = parser.parse_args(argv)
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="time=%(asctime)s level=%(levelname)s %(message)s"
-    )
+    lines = logging.StreamHandler(sys.stderr)
+    lines.setFormatter(Lines(f"worker-{args.worker}"))
+    logging.basicConfig(level=logging.INFO, handlers=[lines])
     gc.freeze()
     uvloop.run(work(args))
 
