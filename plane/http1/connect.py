@@ -45,7 +45,10 @@ async def acquire(pool: Pool, exchange: Exchange, timeouts: TimeoutsNs) -> Upstr
         finally:
             pool.leave(waiter)
         if waiter.error is not None:
-            raise waiter.error
+            try:
+                raise waiter.error
+            finally:
+                waiter.error = None  # Its traceback holds this frame, which holds the waiter.
         connection = waiter.connection
         if connection is not None and connection.is_usable():
             return connection

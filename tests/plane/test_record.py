@@ -125,7 +125,7 @@ def test_a_caller_that_leaves_is_recorded_once(gateway: Gateway, when: str) -> N
     caller.chat(b'{"model":"m","messages":[],"stream":true}')
     if peer is not None and when == "in the middle of a stream":
         peer.say(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
-        peer.say(b"c\r\ndata: {}\n\n\r\n")
+        peer.say(b"a\r\ndata: {}\n\n\r\n")
     caller.leave()
     event = recorded(gateway)
     assert event.error == "caller_gone"
