@@ -21,7 +21,7 @@ __all__ = ["head_of"]
 FORWARDED = dict.fromkeys(
     [
         *(b"traceparent", b"tracestate", b"idempotency-key", b"openai-beta", b"user-agent"),
-        *(b"Idempotency-Key", b"OpenAI-Beta", b"User-Agent"),
+        *(b"Traceparent", b"Tracestate", b"Idempotency-Key", b"OpenAI-Beta", b"Openai-Beta", b"User-Agent"),
     ],
     True,
 )
@@ -48,10 +48,8 @@ def to_target(exchange: Exchange, target: Target) -> tuple[bytes, bytes]:
 
 def to_endpoint(exchange: Exchange, endpoint: Candidate) -> tuple[bytes, bytes]:
     """Return the call of a plain HTTP API: everything end-to-end goes through, our own credential does not."""
-    query = exchange.query
-    target = endpoint.base_path + exchange.path + (b"?" + query if query else b"")
     named = connection_options(exchange)
-    lines = [b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (exchange.method, target, endpoint.host)]
+    lines = [b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (exchange.method, endpoint.base_path + exchange.url, endpoint.host)]
     for field in exchange.headers:
         kind = kind_of(field[0])
         if kind in (HOST, CONTENT_LENGTH, TRANSFER_ENCODING, EXPECT, CONNECTION, HOP):
@@ -59,7 +57,7 @@ def to_endpoint(exchange: Exchange, endpoint: Candidate) -> tuple[bytes, bytes]:
         if exchange.route.needs_key and kind in (AUTHORIZATION, API_KEY):
             continue
         lowered = field[0].lower()
-        if lowered in OWN or lowered in named:
+        if lowered.replace(b"_", b"-") in OWN or lowered in named:
             continue
         lines += (field[0], b": ", field[1], b"\r\n")
     lines.append(
@@ -73,8 +71,11 @@ def to_endpoint(exchange: Exchange, endpoint: Candidate) -> tuple[bytes, bytes]:
     return b"".join(lines), body
 
 
-OWN = frozenset([b"x-request-id", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"])
-"""Fields that the gateway writes itself; what a caller claims in them is not believed."""
+OWN = frozenset(
+    [b"x-request-id", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip", b"forwarded"]
+)
+"""Fields that the gateway writes itself, or that say the same; what a caller claims in them is not believed, nor where
+it has written them with the underscores that many servers take for hyphens."""
 
 
 def connection_options(exchange: Exchange) -> frozenset[bytes]:
