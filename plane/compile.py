@@ -258,6 +258,8 @@ class Compiler:
         weights = config.weights or (1,) * count
         endpoints = []
         for index, (url, weight) in enumerate(zip(config.endpoints, weights, strict=False)):
+            if url in config.endpoints[:index]:
+                self.problems.append(f"{path}.endpoints[{index}]: {url} stands there twice; give it a weight instead")
             origin, host, base = self.origin(url, config.ca, config.max_connections, f"{path}.endpoints[{index}]")
             endpoints.append(Candidate(f"{name}/{(host + base).decode()}", weight, origin, host, base))
         self.candidates += endpoints

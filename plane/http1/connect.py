@@ -92,8 +92,8 @@ async def dial(pool: Pool, connect: int) -> None:
         error = GatewayError(
             502, "upstream_unreachable", "upstream", "The upstream refused the connection.", retry=True
         )
-    except asyncio.CancelledError:
-        pool.dial_failed(GatewayError(503, "upstream_busy", "upstream", "The gateway is stopping."))
+    except BaseException:  # Cancelled, at the end of the worker: whoever waits must not wait for nothing.
+        pool.dial_failed(GatewayError(502, "upstream_unreachable", "gateway", "Connecting to the upstream failed."))
         raise
     else:
         pool.dialled(connection)

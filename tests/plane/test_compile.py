@@ -131,6 +131,7 @@ def test_every_problem_is_told_at_once() -> None:
         "upstreams": {
             "u": {"endpoints": ["http://a..b"], "balance": "by_feel"},
             "v": {"endpoints": ["http://a.test"], "weights": [1, 2]},
+            "w": {"endpoints": ["http://a.test", "http://b.test", "http://a.test"]},
         },
         "routes": {
             "r": {"match": {"path": "/a//b"}, "upstream": "u"},
@@ -155,6 +156,7 @@ def test_every_problem_is_told_at_once() -> None:
         "upstreams.u.endpoints[0]: the host",
         "upstreams.u.balance: unknown word 'by_feel'",
         "upstreams.v.weights: 2 weights for 1 endpoints",
+        "upstreams.w.endpoints[2]: http://a.test stands there twice",
         "routes.s.upstream: no upstream is named 'nowhere'",
         "/a//b:",
     ]

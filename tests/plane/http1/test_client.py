@@ -1,8 +1,11 @@
 """plane.http1.client: one answer on one connection, however its bytes come, and whatever is wrong with it."""
 
+import itertools
 from time import monotonic_ns
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from plane.http1.origin import Origin, TimeoutsNs
 from plane.timers import Timers
@@ -131,6 +134,25 @@ def test_an_answer_is_the_same_wherever_its_bytes_are_cut(
 def test_what_is_no_clear_answer_is_refused_wherever_its_bytes_are_cut(raw: bytes, upstream: Upstream) -> None:
     assert run(upstream, [raw])[:2] == BAD
     assert run(upstream, [raw[i : i + 1] for i in range(len(raw))])[:2] == BAD
+
+
+@given(
+    raw=st.sampled_from([case[0] for case in GOOD.values()] + list(WRONG.values())),
+    damage=st.lists(st.tuples(st.integers(0, 400), st.sampled_from(b"\r\n :;,0123fFx\0\xff")), max_size=3),
+    cuts=st.lists(st.integers(0, 400), max_size=6),
+    more=st.binary(max_size=8),
+)
+def test_damaged_bytes_do_the_same_wherever_they_are_cut_and_leave_no_connection_that_should_be_gone(
+    raw: bytes, damage: list[tuple[int, int]], cuts: list[int], more: bytes
+) -> None:
+    upstream = Upstream(Origin("http", "up.test", 9001, "", 4), Timers(), ScriptedLoop())
+    data = bytearray(raw + more)
+    for place, value in damage:
+        data[place % len(data)] = value
+    whole = run(upstream, [bytes(data)])
+    places = sorted({cut % len(data) for cut in cuts} | {0, len(data)})
+    split = run(upstream, [bytes(data[a:b]) for a, b in itertools.pairwise(places)])
+    assert split[:-1] == whole[:-1]
 
 
 @pytest.mark.parametrize("pieces", [1, 7])

@@ -115,7 +115,7 @@ async def test_a_dial_that_is_cancelled_leaves_no_count_and_nobody_waiting(liste
     for task in dials:
         task.cancel()
     await asyncio.gather(*dials, return_exceptions=True)
-    assert await wait.end() == (503, "upstream_busy", False)
+    assert await wait.end() == (502, "upstream_unreachable", False)
     assert is_at_rest(pool)
 
 
