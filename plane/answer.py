@@ -22,6 +22,9 @@ RELAYED = dict.fromkeys(
 NOT_RELAYED = HOP_BY_HOP | {b"date", b"x-request-id"}
 """Fields of a plain HTTP API that stay here: framing and connection are ours, as are date and request id."""
 
+RELAYED_WHOLE = ("", "upstream_error")
+"""Errors of answers that the caller gets as the upstream sent them."""
+
 STREAM_FIELDS = b"cache-control: no-cache, no-transform\r\nx-accel-buffering: no\r\n"
 
 SECOND = 1_000_000_000
@@ -131,7 +134,7 @@ def send(exchange: Exchange) -> None:
         return
     if not exchange.committed:
         downstream.answer(exchange.status, exchange.fields, exchange.reply)
-    elif exchange.scan is None and not exchange.answer_ended:
+    elif exchange.scan is None and exchange.error not in RELAYED_WHOLE:
         downstream.abort()
     else:
         downstream.finish(exchange.tail)

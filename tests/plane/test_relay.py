@@ -218,6 +218,22 @@ def test_a_large_answer_that_breaks_off_is_seen_to_be_cut_short(
     assert gateway.is_at_rest()
 
 
+def test_a_large_error_of_the_provider_is_whole_and_recorded_as_one(start: Starter) -> None:
+    gateway = start(one_model())
+    caller, peer = asked(gateway)
+    body = b"x" * 2_000_000
+    raw = answer(body, status=b"500 Internal Server Error")
+    peer.say(raw[:1_500_000])
+    peer.say(raw[1_500_000:])
+    said = caller.take()
+    assert fields_of(said)[b"x-headgate-error"] == b"upstream_error"
+    assert len(body_of(said)) == len(body)
+    assert not caller.transport.closed
+    (event,) = gateway.events()
+    assert (event.status, event.error) == (500, "upstream_error")
+    assert gateway.is_at_rest()
+
+
 # --- the caller
 
 

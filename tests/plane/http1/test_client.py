@@ -112,6 +112,8 @@ WRONG = {
     "an empty transfer encoding": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: \r\n\r\nabc",
     "chunks in HTTP/1.0": b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "chunks in HTTP/1.0 kept alive": b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "chunks in HTTP/1.0 behind an interim answer": b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.0 200 OK\r\n"
+    b"Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "a folded field": b"HTTP/1.1 200 OK\r\nX-Folded: a\r\n b\r\nContent-Length: 0\r\n\r\n",
     "a line feed in a field": b"HTTP/1.1 200 OK\r\nX-Bad: a\nX-Other: b\r\nContent-Length: 0\r\n\r\n",
     "nine interim answers": b"HTTP/1.1 102 Processing\r\n\r\n" * 9 + OK,
