@@ -1,6 +1,7 @@
 """Build the compiled modules: a header (``x.pxd``) beside ``x.py`` or ``x.pyx`` is the decision to compile it."""
 
 import hashlib
+import os
 import re
 import sys
 from pathlib import Path
@@ -40,7 +41,8 @@ def extension(header: Path) -> Extension:
     return Extension(
         ".".join(header.with_suffix("").parts),
         [str(source)],
-        extra_compile_args=["-O2", "-fno-plt", "-fvisibility=hidden", "-Wno-unreachable-code"],
+        # Without debug information the compiler takes a third less time; symbols for profilers stay.
+        extra_compile_args=["-O2", "-g0", "-fno-plt", "-fvisibility=hidden", "-Wno-unreachable-code"],
         extra_link_args=[f"-Wl,--build-id=0x{source_hash(source)}"],
     )
 
@@ -59,6 +61,7 @@ if __name__ == "__main__":
                 "annotation_typing": False,
                 "nonecheck": True,
             },
+            nthreads=os.cpu_count() or 1,
             show_all_warnings=False,
         )
     )
