@@ -84,7 +84,7 @@ KINDS = _spellings(
     }
 )
 
-HOST_PATTERN = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+HOST_PATTERN = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,=%-]{0,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 SIZES = [b"%x\r\n" % size for size in range(1024)]
 """The size lines of small chunks, ready made."""
 STATUS_LINES = {status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}

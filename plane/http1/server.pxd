@@ -5,7 +5,7 @@ from plane.http1.door cimport Door
 from plane.http1.framing cimport chunk, kind_of, status_line
 
 cdef int API_KEY, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, REQUEST_ID, TRANSFER_ENCODING
-cdef long long MAX_AHEAD, MAX_FIELDS, MAX_HEAD, MAX_URL, MAX_WAITING, SECOND, SPACE
+cdef long long MAX_AHEAD, MAX_FIELDS, MAX_HEAD, MAX_PARTS, MAX_URL, MAX_WAITING, SECOND, SPACE
 
 
 cdef class Connection(Downstream):
@@ -32,6 +32,7 @@ cdef class Connection(Downstream):
     cdef long long body_started
     cdef long long body_seen
     cdef long long framing_fed
+    cdef Py_ssize_t joined
 
     # serving
     cdef Exchange active
@@ -76,6 +77,7 @@ cdef class Connection(Downstream):
     cdef feed(self, bytes data)
     cdef read_on(self, Exchange exchange)
     cdef check_bounds(self, long long fed)
+    @cython.locals(parts=list)
     cdef check_body(self, long long fed, Exchange exchange)
     cdef long long body_due(self) except -1
     @cython.locals(exchange=Exchange)

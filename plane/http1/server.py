@@ -38,6 +38,8 @@ SECOND = 1_000_000_000
 SPACE = 0x20
 MAX_AHEAD = 64 * 1024
 """Bytes read beyond the exchange being served: enough to see a caller's FIN behind a pipelined request."""
+MAX_PARTS = 64
+"""Small parts of a body kept before they are joined: an object for every two bytes would take eight times the body."""
 MAX_WAITING = 16
 """Pipelined request heads; a caller that sends more is disconnected."""
 
@@ -61,6 +63,7 @@ class Connection(Downstream):
     body_started: int
     body_seen: int
     framing_fed: int
+    joined: int
     active: Any  # Exchange being served; None while there is none.
     serving: bool
     chunked: bool
@@ -316,7 +319,7 @@ class Connection(Downstream):
             )
 
     def check_body(self, fed: int, exchange: Exchange) -> None:
-        """Move the deadline on by what came; refuse a body that is nothing but framing: extensions, trailers."""
+        """Move the deadline on by what came, and join it; refuse what is only framing: extensions, trailers."""
         if exchange.body_size > self.body_seen:
             self.body_seen = exchange.body_size
             self.framing_fed = 0
@@ -325,6 +328,10 @@ class Connection(Downstream):
             if self.framing_fed > MAX_HEAD:
                 self.refuse(400, "bad_request", f"More than {MAX_HEAD} bytes of the body's framing came at a stretch.")
                 return
+        parts = exchange.body_parts
+        if len(parts) - self.joined > MAX_PARTS:
+            parts[self.joined :] = [b"".join(parts[self.joined :])]
+            self.joined += 1
         if not self.full:
             self.due = self.body_due()
 
@@ -408,6 +415,7 @@ class Connection(Downstream):
         self.due = self.body_started + self.door.body_grace
         self.body_seen = exchange.body_size
         self.framing_fed = 0
+        self.joined = 0
         self.read_again()
         if exchange.expects_continue and exchange.body_size == 0 and not exchange.is_http10:
             self.send(b"HTTP/1.1 100 Continue\r\n\r\n")

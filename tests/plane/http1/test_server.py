@@ -229,6 +229,21 @@ def test_a_body_in_many_small_reads_is_not_taken_for_framing() -> None:
     assert caller.take() == answer(b"POST / " + b"a" * 500)
 
 
+def test_a_body_in_many_small_chunks_is_joined_as_it_comes() -> None:
+    caller = Caller()
+    caller.send(request("/", "transfer-encoding: chunked", method="POST"))
+    parts = []
+    for turn in range(5):
+        caller.send(b"".join(b"2\r\n%02d\r\n" % number for number in range(turn * 20, turn * 20 + 20)) * 5)
+        parts.append(len(caller.served[0].body_parts))
+    caller.send(b"0\r\n\r\n")
+    assert max(parts) <= 5
+    expected = b"".join(
+        b"".join(b"%02d" % number for number in range(turn * 20, turn * 20 + 20)) * 5 for turn in range(5)
+    )
+    assert caller.take() == answer(b"POST / " + expected)
+
+
 def test_trailers_are_ignored() -> None:
     caller = Caller()
     trailers = b"host: other\r\nx-api-key: stolen\r\n"
