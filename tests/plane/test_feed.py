@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -298,10 +298,12 @@ async def test_the_last_usage_is_out_before_a_worker_ends_however_slow_control_r
     await control.meet()
     for number in range(20_000):
         ledger.append(event(number))
-    reading: Coroutine[Any, Any, list[int]] = control.usage(20_000)
-    ending = asyncio.create_task(feed.finish())
+    writer = feed.writer
+    assert writer is not None
+    reading = asyncio.create_task(control.usage(20_000))
+    await feed.finish()
+    assert writer.transport.get_write_buffer_size() == 0
     assert await reading == list(range(20_000))
-    await ending
     assert ledger.take() == []
     await control.leave()
 

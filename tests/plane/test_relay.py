@@ -121,6 +121,34 @@ def test_events_go_out_as_they_come_and_the_last_only_when_the_call_is_recorded(
     assert gateway.is_at_rest()
 
 
+@pytest.mark.parametrize(
+    ("config", "path", "raw"),
+    [
+        (plain(), "/r/1", answer(b"x" * 200_000 + b"END")),
+        (plain(), "/r/1", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(b"more END") + END),
+        (one_model(), "/v1/chat/completions", answer(b"x" * 2_000_000 + b"END")),
+        (one_model(), "/v1/chat/completions", HEAD + chunk(FIRST + b"data: END\n\n") + END),
+        (one_model(), "/v1/chat/completions", HEAD + chunk(FIRST) + chunk(b"data: END") + END),
+    ],
+)
+def test_the_last_byte_of_any_body_leaves_when_the_call_is_recorded(
+    config: dict[str, Any], path: str, raw: bytes, start: Starter
+) -> None:
+    gateway = start(config)
+    peer = gateway.upstreams[9001].connect()
+    caller = gateway.caller()
+    caller.ask(path, ASK)
+    recorded: list[int] = []
+    caller.transport.noticed = lambda data: recorded.append(len(gateway.events())) if b"END" in data else None
+    cut = raw.index(b"END")
+    peer.say(raw[: cut - 1])
+    assert gateway.events() == []
+    peer.say(raw[cut - 1 :])
+    assert b"END" in body_of(caller.take())
+    assert recorded == [1]
+    assert gateway.is_at_rest()
+
+
 @pytest.mark.parametrize("asks", [True, False])
 def test_a_stream_is_the_same_wherever_its_bytes_are_cut(asks: bool, start: Starter) -> None:
     gateway = start(one_model())
