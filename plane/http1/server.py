@@ -349,10 +349,6 @@ class Connection(Downstream):
             exchange.interrupt(fault)
             return
         if exchange is None:
-            if self.waiting or self.active is not None:
-                last = self.waiting[-1] if self.waiting else self.active
-                if not last.keep_alive:
-                    return  # Bytes behind a request that said close: it is answered, they are not.
             exchange = Exchange(self)
         exchange.fault = fault
         exchange.keep_alive = False
@@ -394,7 +390,7 @@ class Connection(Downstream):
                 "caller",
                 "The only transfer encoding served here is chunked, on HTTP/1.1.",
             )
-        elif not exchange.url.startswith(b"/") or b"#" in exchange.url or exchange.method == b"CONNECT":
+        elif not exchange.url.startswith(b"/") or b"#" in exchange.url:
             fault = GatewayError(400, "bad_path", "caller", "The request target must be a path.")
         if fault is not None:
             exchange.fault = fault
@@ -481,7 +477,6 @@ class Connection(Downstream):
                 self.active = exchange
                 self.due = 0
                 self.chunked = False
-                self.is_head = False
                 exchange.runtime = self.door.live.runtime
                 exchange.begin(self.door.serve(exchange))
         finally:

@@ -78,6 +78,9 @@ EVERY_KIND = {
     + request("/b"),
     "CONNECT": request("gateway:443", method="CONNECT") + request("/b"),
     "an absolute target": request("http://gateway/a"),
+    "a fragment": request("/a#b"),
+    "chunked on HTTP/1.0": request("/a", "transfer-encoding: chunked", "connection: keep-alive", version="1.0"),
+    "no host on HTTP/1.0": b"GET /a HTTP/1.0\r\n\r\n",
     "no host": b"GET / HTTP/1.1\r\n\r\n",
     "two hosts": request("/", "host: other"),
     "a bad host": b"GET / HTTP/1.1\r\nhost: a/b\r\n\r\n",
@@ -139,6 +142,30 @@ def test_a_head_behind_a_large_body_is_not_taken_for_a_large_head(cut: int) -> N
     assert caller.faults == []
 
 
+@pytest.mark.parametrize("size", [100, 800])
+def test_a_head_behind_the_end_of_a_body_is_not_taken_for_a_large_head(size: int) -> None:
+    caller = Caller()
+    caller.send(request("/a", f"content-length: {size}", method="POST"))
+    second = request("/b", f"x: {'v' * 16000}")
+    caller.send(b"x" * size + second[:16020])
+    caller.send(second[16020:])
+    assert caller.take() == answer(b"POST /a " + b"x" * size) + answer(b"GET /b ")
+
+
+@pytest.mark.parametrize("name", ["an upgrade with a body", "an upgrade with a chunked body"])
+def test_what_follows_an_upgrade_is_its_body_and_then_the_next_request(name: str) -> None:
+    body = b"GET / HTTP/1.1" if name == "an upgrade with a body" else b"hello"
+    assert outcome([EVERY_KIND[name]]) == (answer(b"POST /a " + body) + answer(b"GET /b "), False)
+
+
+def test_a_request_of_http_1_0_needs_no_host() -> None:
+    assert outcome([EVERY_KIND["no host on HTTP/1.0"]]) == (answer(b"GET /a ", close=True), True)
+
+
+def test_an_upgrade_without_a_body_is_ignored() -> None:
+    assert outcome([EVERY_KIND["an upgrade"]]) == (answer(b"GET /a ") + answer(b"GET /b "), False)
+
+
 # --- heads and bodies that are refused
 
 
@@ -152,6 +179,8 @@ def test_a_head_behind_a_large_body_is_not_taken_for_a_large_head(cut: int) -> N
         ("an unknown coding", refusal("501 Not Implemented", "bad_transfer_encoding")),
         ("an absolute target", refusal("400 Bad Request", "bad_path")),
         ("CONNECT", refusal("400 Bad Request", "bad_path")),
+        ("a fragment", refusal("400 Bad Request", "bad_path")),
+        ("chunked on HTTP/1.0", refusal("501 Not Implemented", "bad_transfer_encoding")),
         ("garbage", refusal("400 Bad Request", "bad_request")),
         ("a bad chunk", refusal("400 Bad Request", "bad_request")),
         ("two lengths", refusal("400 Bad Request", "bad_request")),
@@ -204,9 +233,10 @@ def test_a_length_of_many_digits_is_too_large_and_not_wrapped(digits: int) -> No
 def test_what_follows_a_refused_body_is_not_served() -> None:
     caller = Caller()
     caller.send(request("/", "transfer-encoding: chunked", method="POST"))
-    caller.send(chunked(b"x" * (LIMIT + 1)) + request("/next"))
+    caller.send(chunked(b"x" * LIMIT, b"x") + request("/next"))
     caller.send(request("/next"))
     assert caller.take() == refusal("413 Request Entity Too Large", "body_too_large")
+    assert caller.served[0].body_parts == []
     assert caller.paths == [b"/"]
 
 
@@ -225,12 +255,21 @@ def test_a_body_in_many_small_reads_is_not_taken_for_framing() -> None:
     caller.send(request("/", "transfer-encoding: chunked", method="POST"))
     for _ in range(500):
         caller.send(b"1;" + b"e" * 100 + b"\r\na\r\n")
+    caller.send(b"0\r\n\r\n" + request("/next", "transfer-encoding: chunked", method="POST"))
+    for _ in range(400):
+        caller.send(b"1;" + b"e" * 100 + b"\r\na\r\n")
     caller.send(b"0\r\n\r\n")
-    assert caller.take() == answer(b"POST / " + b"a" * 500)
+    assert caller.take() == answer(b"POST / " + b"a" * 500) + answer(b"POST /next " + b"a" * 400)
 
 
 def test_a_body_in_many_small_chunks_is_joined_as_it_comes() -> None:
     caller = Caller()
+    caller.send(request("/", "transfer-encoding: chunked", method="POST"))
+    for _ in range(3):
+        caller.send(b"2\r\nxx\r\n" * 100)
+    caller.send(b"0\r\n\r\n")
+    assert caller.take() == answer(b"POST / " + b"xx" * 300)
+    caller.served.clear()
     caller.send(request("/", "transfer-encoding: chunked", method="POST"))
     parts = []
     for turn in range(5):
@@ -360,6 +399,21 @@ def test_a_stream_is_framed_for_method_version_and_status(
     caller.send(request("/", method=method, version=version))
     assert caller.take() == b"HTTP/1.1 " + sent
     assert caller.wire.ending == ("close" if version == "1.0" else "")
+
+
+def test_one_answer_s_form_does_not_carry_over_to_the_next() -> None:
+    async def stream(exchange: Exchange) -> None:
+        exchange.downstream.start(200, b"", -1 if exchange.path == b"/chunked" else 3)
+        exchange.downstream.write(b"abc")
+        exchange.downstream.finish(b"")
+
+    caller = Caller(stream)
+    caller.send(request("/chunked"))
+    caller.take()
+    caller.send(request("/sized", method="HEAD"))
+    assert caller.take() == b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n"
+    caller.send(request("/sized"))
+    assert caller.take() == answer(b"abc")
 
 
 def test_the_last_part_of_a_stream_goes_out_with_its_end() -> None:

@@ -54,6 +54,8 @@ def test_reading_stops_once_much_has_come_ahead_and_goes_on_afterwards() -> None
         assert caller.wire.is_reading
         caller.send(b"x" * 8 * KIB)
     assert not caller.wire.is_reading
+    caller.send(b"what was on its way")
+    assert caller.wire.events == ["pause_reading"]
     gate.let_on()
     assert caller.wire.is_reading
 
@@ -127,6 +129,35 @@ def test_a_caller_that_leaves_interrupts_what_is_served_once(data: bytes) -> Non
         assert len(caller.timers) == 0
 
 
+def test_a_caller_that_left_but_does_not_take_what_is_written_is_given_up() -> None:
+    caller = Caller(Gate())
+    caller.send(request("/"))
+    before = monotonic_ns()
+    caller.fin()
+    assert before + 60 * SECOND <= caller.connection.due <= monotonic_ns() + 60 * SECOND
+    caller.expire()
+    assert caller.wire.events == ["close", "abort"]
+
+
+def test_what_does_not_end_when_its_caller_left_is_interrupted_once() -> None:
+    seen = []
+
+    async def stubborn(exchange: Exchange) -> None:
+        while len(seen) < 2:
+            try:
+                await exchange
+            except GatewayError as error:
+                seen.append(error.code)
+
+    caller = Caller(stubborn)
+    caller.send(request("/"))
+    caller.fin()
+    caller.lose()
+    assert seen == ["caller_gone"]
+    caller.served[0].interrupt(GatewayError(500, "end", "gateway", ""))
+    assert seen == ["caller_gone", "end"]
+
+
 def test_requests_that_wait_are_not_served_for_a_caller_that_left() -> None:
     caller = Caller(Gate())
     caller.send(request("/1") + request("/2"))
@@ -151,7 +182,7 @@ def test_a_caller_may_leave_in_the_middle_of_an_answer() -> None:
     assert caller.take().endswith(b"4\r\npart\r\n")
 
 
-def test_an_answer_after_the_connection_is_lost_goes_nowhere() -> None:
+def test_an_answer_after_the_connection_is_lost_goes_nowhere(caplog: pytest.LogCaptureFixture) -> None:
     async def stubborn(exchange: Exchange) -> None:
         while True:
             try:
@@ -165,6 +196,7 @@ def test_an_answer_after_the_connection_is_lost_goes_nowhere() -> None:
     caller = Caller(stubborn)
     caller.send(request("/", "connection: close"))
     caller.lose()
+    assert caplog.text == ""
     assert caller.take() == b""
     assert caller.wire.events == []
 
@@ -240,6 +272,7 @@ def test_the_next_request_waits_until_the_answer_before_it_has_been_read() -> No
     assert stalled > 0
     caller.send(request("/3"))
     assert caller.paths == [b"/1"]
+    caller.send(b"GET /4 HT")
     assert caller.connection.due == stalled
     caller.connection.resume_writing()
     assert caller.paths == [b"/1", b"/2"]
@@ -272,6 +305,15 @@ def test_a_slow_reader_that_sends_on_does_not_get_more_time() -> None:
     caller.send(request("/1"))
     stalled = caller.connection.due
     caller.send(request("/2", "content-length: 100", method="POST") + b"x")
+    caller.send(b"x")
+    assert caller.connection.due == stalled
+
+
+def test_a_slow_reader_that_sends_its_body_on_does_not_get_more_time() -> None:
+    caller = Caller()
+    caller.send(request("/", "content-length: 100", "expect: 100-continue", method="POST"))
+    slow(caller)
+    stalled = caller.connection.due
     caller.send(b"x")
     assert caller.connection.due == stalled
 
@@ -316,6 +358,19 @@ def test_a_lingering_connection_still_ends_after_a_slow_read() -> None:
     caller.expire()
     assert caller.wire.ending == "write_eof"
     assert caller.wire.events[-1] == "abort"
+
+
+def test_a_slow_reader_of_a_last_answer_has_the_time_of_one() -> None:
+    async def refuse(exchange: Exchange) -> None:
+        slow(caller)
+        exchange.downstream.answer(401, b"", b"large")
+
+    caller = Caller()
+    caller.door.serve = refuse
+    before = monotonic_ns()
+    caller.send(request("/", "content-length: 5", method="POST"))
+    assert caller.wire.events == ["write_eof"]
+    assert before + 60 * SECOND <= caller.connection.due
 
 
 def test_reading_goes_on_while_a_last_answer_lingers() -> None:
@@ -416,6 +471,8 @@ def test_what_is_being_served_has_no_deadline_of_the_door() -> None:
     gate = Gate()
     caller = Caller(gate)
     caller.send(request("/a", method="POST", body=b"hello"))
+    caller.send(b"GET /b HT")
+    assert caller.connection.due == 0
     caller.timers.run(monotonic_ns() + 1000 * SECOND)
     assert caller.wire.events == []
     gate.let_on()
