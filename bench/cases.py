@@ -31,8 +31,8 @@ class Lengths:
     pushing: float
 
 
-FULL = Lengths(3, 5, 4, 2, 3, 3, 4, 8, 20, 16)
-QUICK = Lengths(1, 2, 1, 1, 1, 1, 1.5, 2, 5, 5)
+FULL = Lengths(3, 5, 4, 2, 3, 3, 4, 8, 20, 30)
+QUICK = Lengths(1, 2, 1, 1, 1, 1, 1.5, 2, 5, 9)
 
 
 class Run:
