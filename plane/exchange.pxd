@@ -23,6 +23,8 @@ cdef class Exchange(Timed):
     cdef bint running
     cdef bint awake
     cdef public Exception fault
+    cdef object mover
+    cdef public bint moved
 
     # door
     cdef public Downstream downstream
@@ -84,6 +86,7 @@ cdef class Exchange(Timed):
     cdef public list answer_parts
     cdef public long long answer_held
     cdef public bint answer_streams
+    cdef public bint answer_stopped
     cdef public bint answer_head
     cdef public bint answer_ended
     cdef public long long first_byte
@@ -103,7 +106,9 @@ cdef class Exchange(Timed):
     cdef public bytes reply
 
     cpdef begin(self, object coroutine)
+    cpdef move_by(self, object mover)
     cpdef resume(self)
     cpdef interrupt(self, Exception fault)
     cpdef bytes take_answer(self)
+    cdef bint move(self) except -1
     cdef step(self)

@@ -9,7 +9,7 @@ condition.
 from __future__ import annotations
 
 import logging
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
 from plane.timers import Timed
@@ -68,7 +68,7 @@ class Exchange(Timed):
     decode: `edits` is the dialect's note of where the body is changed for a target.
     call: `target` is the candidate tried last, `answering` the one whose answer is being relayed. `answer_parts`
     holds `answer_held` bytes not yet relayed. `answer_head` says that the answer's head is complete, `answer_streams`
-    that it is relayed as it comes.
+    that it is relayed as it comes, `answer_stopped` that the upstream waits for the caller.
     relay: `committed` says that a status has been sent; `tail` holds the terminal bytes back until the call is
     recorded.
     settle: `usage` is None where none is known.
@@ -79,6 +79,8 @@ class Exchange(Timed):
     running: bool
     awake: bool
     fault: Exception | None
+    mover: Callable[[Exchange], bool] | None
+    moved: bool
 
     runtime: Any
     started: int
@@ -121,6 +123,7 @@ class Exchange(Timed):
     answer_parts: list[bytes]
     answer_held: int
     answer_streams: bool
+    answer_stopped: bool
     answer_head: bool
     answer_ended: bool
     first_byte: int
@@ -155,8 +158,17 @@ class Exchange(Timed):
     def resume(self) -> None:
         """Run on: something that may have been waited for has happened."""
         self.awake = True
-        if not self.running and self.coroutine is not None:
+        if not self.running and self.coroutine is not None and (self.mover is None or self.move()):
             self.step()
+
+    def move_by(self, mover: Callable[[Exchange], bool] | None) -> None:
+        """Let `mover` do the work of each wake-up from here on, and now, until `moved`; None ends that.
+
+        It spares a stream the waking of the coroutine for every read: `serve` sleeps until `mover` has said True, which
+        is kept in `moved`, or raised, or the exchange is interrupted.
+        """
+        self.mover = mover
+        self.moved = mover is not None and mover(self)
 
     def interrupt(self, fault: Exception) -> None:
         """Raise `fault` where the exchange waits, or where it next would."""
@@ -167,6 +179,20 @@ class Exchange(Timed):
     def expire(self, now: int) -> None:
         """Run on when the deadline of a wait has passed; the waiting code compares `due` with 0."""
         self.resume()
+
+    def move(self) -> bool:
+        """Run the mover; tell whether the coroutine is to be woken as well."""
+        if self.fault is not None or self.moved:
+            return True
+        self.running = True
+        try:
+            self.moved = self.mover(self)  # type: ignore[misc]  # looked at by the caller.
+        except Exception as error:
+            self.fault = error
+            return True
+        finally:
+            self.running = False
+        return self.moved
 
     def step(self) -> None:
         """Run to the next wait, or to the end."""
@@ -202,7 +228,7 @@ class Exchange(Timed):
 
     def take_answer(self) -> bytes:
         """Return what has come of the answer's body since the last call, and let the upstream send on."""
-        if self.upstream is not None:
+        if self.answer_stopped and self.upstream is not None:
             self.upstream.unpause()
         parts = self.answer_parts
         if not parts:

@@ -21,6 +21,7 @@ async def relay(exchange: Exchange) -> None:
     try:
         await relay_answer(exchange)
     finally:
+        exchange.move_by(None)
         if exchange.upstream is not None:
             exchange.upstream.detach(exchange.scan is not None and exchange.scan.done)
 
@@ -38,7 +39,8 @@ async def relay_answer(exchange: Exchange) -> None:
         exchange.scan = exchange.route.dialect.scan(exchange)
     exchange.downstream.start(exchange.status, exchange.fields, -1 if events else exchange.answer_length)
     exchange.committed = True
-    while not pump(exchange):
+    exchange.move_by(pump)
+    while not exchange.moved:
         await exchange
     if exchange.scan is not None and exchange.scan.error:
         exchange.error = "upstream_error"

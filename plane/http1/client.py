@@ -472,6 +472,8 @@ class UpstreamConnection(Timed):
         """Read no more until `unpause`: the caller has not taken what came before."""
         if not self.paused and not self.closing:
             self.paused = True
+            if self.exchange is not None:
+                self.exchange.answer_stopped = True
             self.due = self.total_due  # The upstream is not to blame for the silence.
             self.transport.pause_reading()
 
@@ -479,6 +481,8 @@ class UpstreamConnection(Timed):
         """Read on: what was held has been taken."""
         if self.paused:
             self.paused = False
+            if self.exchange is not None:
+                self.exchange.answer_stopped = False
             if not self.closing:
                 self.due = self.until(monotonic_ns(), self.idle_time)
                 self.transport.resume_reading()
