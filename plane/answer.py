@@ -27,8 +27,6 @@ RELAYED_WHOLE = ("", "upstream_error")
 
 STREAM_FIELDS = b"cache-control: no-cache, no-transform\r\nx-accel-buffering: no\r\n"
 
-SECOND = 1_000_000_000
-
 
 def accept(exchange: Exchange) -> None:
     """Take the upstream's answer, held whole, for ours."""
