@@ -10,7 +10,7 @@ tools=$(mktemp -d)
 trap 'rm -rf "$tools"' EXIT
 "$python" -m pip install --quiet --disable-pip-version-check --target "$tools" uv==0.13.9
 
-for name in build base dev; do
+for name in build base dev bench; do
     echo "locking requirements/$name.txt"
     # Where packages come from is the machine's setting and no part of a lock file.
     # shellcheck disable=SC2086  # options are words
