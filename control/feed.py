@@ -13,9 +13,10 @@ from typing import cast
 from msgspec import Struct
 
 from control.log import Log
+from control.metrics import WorkerCounts
 from control.usage import UsageTable
 from core.errors import FrameError
-from core.wire import FORMAT, Ack, Frame, FrameReader, Hello, Nack, Usage
+from core.wire import FORMAT, Ack, Counts, Frame, FrameReader, Hello, Nack, Usage
 
 __all__ = ["Feed", "Offer", "Peer", "WorkerState"]
 
@@ -59,10 +60,11 @@ class Feed:
     active: what a worker is given when it connects. candidate: what all of them are asked to take during an apply.
     """
 
-    def __init__(self, active: Offer, usage: UsageTable, uid: int, log: Log) -> None:
+    def __init__(self, active: Offer, usage: UsageTable, counts: WorkerCounts, uid: int, log: Log) -> None:
         self.active = active
         self.candidate: Offer | None = None
         self.usage = usage
+        self.counts = counts
         self.uid = uid
         self.log = log
         self.peers: dict[int, Peer] = {}
@@ -169,6 +171,7 @@ class Peer(asyncio.Protocol):
         self.holds: Offer | None = None
         self.refused: Offer | None = None
         self.pending: Offer | None = None
+        self._understood = True
         self._reader = FrameReader(LARGEST_FRAME)
         self._patience: asyncio.TimerHandle | None = None
 
@@ -203,6 +206,7 @@ class Peer(asyncio.Protocol):
             self._patience.cancel()
         if self.index >= 0 and self.feed.peers.get(self.index) is self:
             del self.feed.peers[self.index]
+            self.feed.counts.forget(self.index)
             self.feed.log("disconnected", worker=self.index, pid=self.pid)
         if self.pending is not None:
             self.pending.answers.setdefault(self.index, "its connection was lost before it answered")
@@ -238,6 +242,8 @@ class Peer(asyncio.Protocol):
                 self._hello(frame)
             case Usage() if self.index >= 0:
                 self.feed.usage.add(frame.events)
+            case Counts() if self.index >= 0:
+                self._counted(frame)
             case Ack() | Nack() if self._answers_pending(frame):
                 self._answered(frame)
             case _:
@@ -260,6 +266,11 @@ class Peer(asyncio.Protocol):
             before.close()
         self.feed.log("connected", worker=self.index, pid=self.pid)
         self.advance()
+
+    def _counted(self, frame: Counts) -> None:
+        if not self.feed.counts.add(self.index, frame) and self._understood:
+            self._understood = False
+            self.feed.log("metrics-unknown", worker=self.index, reason="the worker is of another build")
 
     def _answers_pending(self, frame: Ack | Nack) -> bool:
         pending = self.pending

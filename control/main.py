@@ -18,6 +18,7 @@ import uvloop
 from control.api import AdminServer, application
 from control.feed import Feed, Peer
 from control.log import Log
+from control.metrics import WorkerCounts
 from control.publish import Active, Publisher, resume
 from control.supervise import CONFIG_REFUSED
 from control.usage import UsageTable
@@ -51,7 +52,7 @@ async def serve(asked: argparse.Namespace, active: Active, log: Log) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     usage = UsageTable()
-    feed = Feed(active.offer, usage, os.geteuid(), log)
+    feed = Feed(active.offer, usage, WorkerCounts(), os.geteuid(), log)
     publisher = Publisher(feed, active, asked.config, asked.data, log)
     workers = await loop.create_unix_server(
         lambda: Peer(feed), sock=socket.socket(fileno=asked.control_fd), backlog=4096

@@ -1,7 +1,7 @@
 """Frames between control and worker: a 4-byte big-endian length, then one tagged Struct in msgpack.
 
-Control pushes snapshots down; workers send hello, ack or nack, and usage up. Both ends are of one build: a frame with
-an unknown tag or field is an error, never skipped, and `Hello.format` tells two builds apart before all else.
+Control pushes snapshots down; workers send hello, ack or nack, usage and counts up. Both ends are of one build: a frame
+with an unknown tag or field is an error, never skipped, and `Hello.format` tells two builds apart before all else.
 """
 
 import msgspec
@@ -9,7 +9,20 @@ from msgspec import Struct
 
 from core.errors import FrameError
 
-__all__ = ["FORMAT", "MAX_FRAME", "Ack", "Frame", "FrameReader", "Hello", "Nack", "Push", "Usage", "UsageEvent", "pack"]
+__all__ = [
+    "FORMAT",
+    "MAX_FRAME",
+    "Ack",
+    "Counts",
+    "Frame",
+    "FrameReader",
+    "Hello",
+    "Nack",
+    "Push",
+    "Usage",
+    "UsageEvent",
+    "pack",
+]
 
 FORMAT = 1
 MAX_FRAME = 256 * 1024 * 1024
@@ -101,7 +114,17 @@ class Usage(_Frame, frozen=True):
     events: list[UsageEvent]
 
 
-Frame = Hello | Push | Ack | Nack | Usage
+class Counts(_Frame, frozen=True):
+    """What a worker has counted since its last report, by slot; of gauges, what they stand at.
+
+    layout: `core.metrics.LAYOUT` of the worker's build; the counts of another one mean something else.
+    """
+
+    layout: int
+    counts: list[int]
+
+
+Frame = Hello | Push | Ack | Nack | Usage | Counts
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Frame] = msgspec.msgpack.Decoder(Frame)

@@ -47,6 +47,7 @@ cdef class Exchange(Timed):
     cdef public long long body_size
     cdef public long long body_limit
     cdef public bint body_complete
+    cdef public long long body_ns
 
     # match
     cdef public object route
@@ -76,6 +77,8 @@ cdef class Exchange(Timed):
 
     # call
     cdef public int attempts
+    cdef public long long connection_ns
+    cdef public long long sent
     cdef public object target
     cdef public object answering
     cdef public object upstream

@@ -63,10 +63,12 @@ class Exchange(Timed):
     """The fields stand in groups, one for each phase of design section 3.2; only that phase writes its group.
 
     door: `path` and `query` are raw bytes of the request target; `started` is monotonic nanoseconds; `credential` is
-    what the caller sent as key, b"" if nothing; `content_length` -1 if unknown.
+    what the caller sent as key, b"" if nothing; `content_length` -1 if unknown; `body_ns` was
+    spent waiting for the body.
     admit: `holding` is the concurrency limit to release, if any; `limit` is -1 where no rate applies.
     decode: `edits` is the dialect's note of where the body is changed for a target.
-    call: `target` is the candidate tried last, `answering` the one whose answer is being relayed. `answer_parts`
+    call: `target` is the candidate tried last, `answering` the one whose answer is being relayed. `connection_ns`
+    was spent waiting for connections; `sent` is when the first attempt went out, 0 before. `answer_parts`
     holds `answer_held` bytes not yet relayed. `answer_head` says that the answer's head is complete, `answer_streams`
     that it is relayed as it comes, `answer_stopped` that the upstream waits for the caller.
     relay: `committed` says that a status has been sent; `tail` holds the terminal bytes back until the call is
@@ -93,6 +95,7 @@ class Exchange(Timed):
     is_http10: bool
     body_size: int
     body_complete: bool
+    body_ns: int
 
     route: Any
     consumer: Any
@@ -114,6 +117,8 @@ class Exchange(Timed):
     relay_at_once: bool
 
     attempts: int
+    connection_ns: int
+    sent: int
     target: Any
     answering: Any
     upstream: Any

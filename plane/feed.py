@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from core.errors import ConfigError, FrameError, SnapshotError
 from core.snapshot import decode
-from core.wire import FORMAT, Ack, FrameReader, Hello, Nack, Push, Usage, pack
+from core.wire import FORMAT, Ack, Frame, FrameReader, Hello, Nack, Push, Usage, pack
 from plane.compile import compile_snapshot
 from plane.ledger import Ledger
 from plane.runtime import Runtime
@@ -28,6 +28,8 @@ REPORT = 0.1
 """Seconds between two reports of usage."""
 FINISH = 5.0
 """Seconds that the last report may take at most."""
+BACKLOG = 64 * 1024
+"""Bytes that control may have left unread for counts still to be sent."""
 BATCH = 2_000
 """Usage events in one frame."""
 
@@ -112,6 +114,16 @@ class Feed:
             finally:
                 if events:
                     self.ledger.put_back(events)
+
+    def listens(self) -> bool:
+        """Tell whether control is there and reads."""
+        writer = self.writer
+        return writer is not None and not writer.is_closing() and writer.transport.get_write_buffer_size() < BACKLOG
+
+    def tell(self, frame: Frame) -> None:
+        """Send a small frame, if control is there."""
+        if self.writer is not None:
+            self.writer.write(pack(frame))
 
     async def finish(self) -> None:
         """Send the last of the ledger and close, when the socket has taken all of it or `FINISH` seconds are over."""

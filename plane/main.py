@@ -17,11 +17,14 @@ from pathlib import Path
 
 import uvloop
 
+from core.metrics import slot
 from plane.feed import Feed
+from plane.gauges import Reporter
 from plane.http1.door import Door
 from plane.http1.server import Connection
 from plane.ledger import Ledger
 from plane.log import Lines
+from plane.metrics import Metrics
 from plane.phases import serve
 from plane.runtime import Runtime
 from plane.shared import Shared
@@ -31,6 +34,8 @@ __all__ = ["Worker", "main"]
 
 DRAIN_TIME = 30.0
 """Seconds that requests under way get after SIGTERM."""
+
+LAG = slot("headgate_loop_lag_seconds")
 
 log = logging.getLogger("headgate.plane")
 
@@ -44,7 +49,7 @@ class Worker:
         self.timers = timers
         self.runtime: Runtime | None = None
         self.drained = asyncio.Event()
-        self.door = Door(self, serve, timers, self.drained.set)
+        self.door = Door(self, serve, timers, shared.metrics, self.drained.set)
         self.server: asyncio.Server | None = None
         self.stopping = asyncio.Event()
         self.accepting = asyncio.Event()
@@ -68,7 +73,7 @@ class Worker:
         log.info("serving", extra={"fields": {"version": self.runtime.version if self.runtime else 0}})
 
     async def tick(self) -> None:
-        """Look at the deadlines, and renew the Date field once a second."""
+        """Look at the deadlines, renew the Date field once a second, and take how late the loop comes to it."""
         second = 0.0
         while True:
             now = time.time()
@@ -76,7 +81,9 @@ class Worker:
                 second = now
                 self.door.date = b"date: %b\r\n" % formatdate(now, usegmt=True).encode()
             self.timers.run(time.monotonic_ns())
+            due = time.monotonic_ns() + int(TICK * 1e9)
             await asyncio.sleep(TICK)
+            self.shared.metrics.observe(LAG, (time.monotonic_ns() - due) // 1000)
 
     async def drain(self) -> None:
         """Stop accepting at once, let requests end, and close what is left when time is up."""
@@ -91,13 +98,16 @@ async def work(args: argparse.Namespace) -> None:
     """Run a worker until SIGTERM."""
     timers = Timers()
     ledger = Ledger(args.worker, secrets.token_hex(8))
-    shared = Shared(args.worker, args.data / "limits", timers, ledger)
+    shared = Shared(args.worker, args.data / "limits", timers, ledger, Metrics())
     worker = Worker(socket.socket(fileno=args.listen_fd), shared, timers)
     feed = Feed(args.control, ledger, worker.go_live)
+    reporter = Reporter(shared, worker.door, feed)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.stopping.set)
-    tasks = [loop.create_task(job) for job in (feed.run(), feed.report(), worker.accept(), worker.tick())]
+    tasks = [
+        loop.create_task(job) for job in (feed.run(), feed.report(), reporter.run(), worker.accept(), worker.tick())
+    ]
     stopped = loop.create_task(worker.stopping.wait())
     await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
     while not stopped.done():
@@ -107,6 +117,7 @@ async def work(args: argparse.Namespace) -> None:
         tasks = [task for task in tasks if not task.done()]
         await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
     await worker.drain()
+    reporter.report()
     await feed.finish()
     for task in tasks:
         task.cancel()

@@ -6,6 +6,7 @@ Only this coroutine and the three phases that wait for a peer suspend; everythin
 from __future__ import annotations
 
 import logging
+from time import monotonic_ns
 
 from core.errors import GatewayError
 from plane.admit import admit
@@ -40,8 +41,11 @@ async def serve(exchange: Exchange) -> None:
             if route.needs_key:
                 admit(exchange)
             exchange.downstream.want_body(exchange, route.max_body)
-            while not exchange.body_complete:
-                await exchange
+            if not exchange.body_complete:
+                began = monotonic_ns()
+                while not exchange.body_complete:
+                    await exchange
+                exchange.body_ns = monotonic_ns() - began
             decode(exchange)
             choose(exchange)
             await call(exchange)

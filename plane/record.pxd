@@ -2,6 +2,7 @@ cimport cython
 
 from plane.exchange cimport Exchange
 from plane.ledger cimport Ledger
+from plane.measure cimport count_unrecorded, measure_phases
 from plane.runtime cimport Candidate, Consumer, Model, Route, Runtime
 
 

@@ -7,6 +7,7 @@ from time import monotonic_ns, time_ns
 
 from core.wire import UsageEvent
 from plane.exchange import Exchange
+from plane.measure import count_unrecorded, measure_phases
 
 __all__ = ["record", "take_id"]
 
@@ -25,9 +26,11 @@ def record(exchange: Exchange) -> None:
     consumer = exchange.consumer
     route = exchange.route
     if route is None or (consumer is None and route.handler is not None):
+        count_unrecorded(exchange)
         return
     ledger = exchange.runtime.shared.ledger
     now = monotonic_ns()
+    measure_phases(exchange, now)
     usage = exchange.usage
     target = exchange.target
     model = exchange.model

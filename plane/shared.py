@@ -1,4 +1,4 @@
-"""What outlives a snapshot in a worker: pools of connections, the cells of the limits, the ledger."""
+"""What outlives a snapshot in a worker: pools of connections, the cells of the limits, the ledger, the metrics."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from plane.http1.client import Pool
 from plane.http1.connect import dial
 from plane.http1.origin import Origin
 from plane.ledger import Ledger
+from plane.metrics import Metrics
 from plane.runtime import Candidate
 from plane.timers import Timers
 
@@ -28,10 +29,11 @@ __all__ = ["Shared"]
 class Shared:
     """One worker's lasting state. Made in `main`; a runtime reaches it as `runtime.shared`."""
 
-    def __init__(self, worker: int, limits: Path, timers: Timers, ledger: Ledger) -> None:
+    def __init__(self, worker: int, limits: Path, timers: Timers, ledger: Ledger, metrics: Metrics) -> None:
         self.worker = worker
         self.timers = timers
         self.ledger = ledger
+        self.metrics = metrics
         self.pools: dict[Origin, Pool] = {}
         self.endpoints: dict[tuple[str, Origin], Candidate] = {}
         self.file = limits.open("r+b")
@@ -41,7 +43,7 @@ class Shared:
         """Return the pool of connections to `origin`."""
         pool = self.pools.get(origin)
         if pool is None:
-            pool = self.pools[origin] = Pool(origin, asyncio.get_running_loop(), self.timers, dial)
+            pool = self.pools[origin] = Pool(origin, asyncio.get_running_loop(), self.timers, self.metrics, dial)
         return pool
 
     def endpoint(self, endpoint: Candidate) -> Candidate:

@@ -2,9 +2,10 @@ cimport cython
 
 from plane.exchange cimport Exchange
 from plane.http1.framing cimport kind_of
+from plane.metrics cimport Metrics
 from plane.timers cimport Timed, Timers
 
-cdef int CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOP, TRANSFER_ENCODING
+cdef int CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, FAILED, HOP, OPENED, TRANSFER_ENCODING
 cdef long long DRAIN_TIME, HIGH_WATER, MAX_ANSWER_FIELDS, MAX_ANSWER_HEAD, MAX_DRAINED, MAX_HELD, MAX_INFORMATIONAL, SECOND, SMALL
 
 
@@ -13,6 +14,7 @@ cdef class Pool:
     cdef public object origin
     cdef object loop
     cdef Timers timers
+    cdef Metrics metrics
     cdef object dial
     cdef public object ssl_context
     cdef public list idle

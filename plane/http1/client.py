@@ -16,6 +16,7 @@ from typing import Any
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from core.errors import GatewayError
+from core.metrics import slot
 from plane.exchange import Exchange
 from plane.http1.framing import (
     CONNECTION,
@@ -28,11 +29,14 @@ from plane.http1.framing import (
     kind_of,
 )
 from plane.http1.origin import Origin, TimeoutsNs, tls_context
+from plane.metrics import Metrics
 from plane.timers import Timed, Timers
 
 __all__ = ["Pool", "UpstreamConnection"]
 
 SECOND = 1_000_000_000
+OPENED = slot("headgate_upstream_connections_total", "opened")
+FAILED = slot("headgate_upstream_connections_total", "failed")
 MAX_HELD = 1024 * 1024
 """Bytes of an answer held before it is relayed as a stream instead."""
 SMALL = 64 * 1024
@@ -76,12 +80,14 @@ class Pool:
         origin: Origin,
         loop: asyncio.AbstractEventLoop,
         timers: Timers,
+        metrics: Metrics,
         dial: Callable[[Pool, int], Coroutine[Any, Any, None]],
     ) -> None:
         self.origin = origin
         self.dial = dial
         self.loop = loop
         self.timers = timers
+        self.metrics = metrics
         self.ssl_context = tls_context(origin) if origin.scheme == "https" else None
         self.idle: list[UpstreamConnection] = []
         self.waiters: deque[Waiter] = deque()
@@ -142,6 +148,7 @@ class Pool:
             )
             return
         self.dialling -= 1
+        self.metrics.add(OPENED, 1)
         connection.counted = True
         self.release(connection)
 
@@ -149,6 +156,7 @@ class Pool:
         """Give up the place of a connection that could not be made; the longest wait ends with the reason."""
         self.dialling -= 1
         self.size -= 1
+        self.metrics.add(FAILED, 1)
         if self.waiters:
             waiter = self.waiters.popleft()
             waiter.error = error
@@ -453,6 +461,8 @@ class UpstreamConnection(Timed):
         self.until_close = False
         self.informationals = 0
         self.head_bytes = 0
+        if exchange.sent == 0:
+            exchange.sent = now
         exchange.upstream = self
         exchange.answer_head = False
         exchange.answer_ended = False

@@ -32,6 +32,7 @@ async def acquire(pool: Pool, exchange: Exchange, timeouts: TimeoutsNs) -> Upstr
         connection = pool.take()
         if connection is not None:
             return connection
+        began = time.monotonic_ns()
         waiter = pool.wait(exchange, deadline)
         try:
             while waiter.connection is None and waiter.error is None:
@@ -44,6 +45,7 @@ async def acquire(pool: Pool, exchange: Exchange, timeouts: TimeoutsNs) -> Upstr
             raise
         finally:
             pool.leave(waiter)
+            exchange.connection_ns += time.monotonic_ns() - began
         if waiter.error is not None:
             try:
                 raise waiter.error

@@ -1,6 +1,7 @@
 cimport cython
 
 from plane.http1.framing cimport is_valid_host
+from plane.metrics cimport Metrics
 from plane.timers cimport Timers
 
 cdef long long MAX_HOSTS, SECOND
@@ -12,6 +13,7 @@ cdef class Door:
     cdef public object serve
     cdef object drained
     cdef public Timers timers
+    cdef public Metrics metrics
     cdef public set connections
     cdef set hosts
     cdef public bint draining

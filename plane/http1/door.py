@@ -5,6 +5,7 @@ from typing import Any
 
 from plane.exchange import Exchange
 from plane.http1.framing import is_valid_host
+from plane.metrics import Metrics
 from plane.timers import Timers
 
 __all__ = ["Door"]
@@ -30,11 +31,13 @@ class Door:
         live: Any,
         serve: Callable[[Exchange], Coroutine[Any, Any, None]],
         timers: Timers,
+        metrics: Metrics,
         drained: Callable[[], None],
     ) -> None:
         self.live = live
         self.serve = serve
         self.timers = timers
+        self.metrics = metrics
         self.drained = drained
         self.hosts: set[bytes] = set()
         self.connections: set[Any] = set()

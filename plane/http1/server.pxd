@@ -4,7 +4,7 @@ from plane.exchange cimport Downstream, Exchange
 from plane.http1.door cimport Door
 from plane.http1.framing cimport chunk, kind_of, status_line
 
-cdef int API_KEY, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, REQUEST_ID, TRANSFER_ENCODING
+cdef int ACCEPTED, API_KEY, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, REQUEST_ID, TRANSFER_ENCODING
 cdef long long MAX_AHEAD, MAX_FIELDS, MAX_HEAD, MAX_PARTS, MAX_URL, MAX_WAITING, SECOND, SPACE
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from core.errors import GatewayError
+from core.metrics import slot
 from plane.exchange import Downstream, Exchange
 from plane.http1.door import Door
 from plane.http1.framing import (
@@ -36,6 +37,7 @@ __all__ = ["Connection"]
 
 SECOND = 1_000_000_000
 SPACE = 0x20
+ACCEPTED = slot("headgate_connections_accepted_total", "http")
 MAX_AHEAD = 64 * 1024
 """Bytes read beyond the exchange being served: enough to see a caller's FIN behind a pipelined request."""
 MAX_PARTS = 64
@@ -90,6 +92,7 @@ class Connection(Downstream):
             self.peer = str(address[0]).encode()
         self.due = monotonic_ns() + self.door.max_head_time
         self.door.connections.add(self)
+        self.door.metrics.add(ACCEPTED, 1)
         self.door.timers.add(self)
 
     def data_received(self, data: bytes) -> None:

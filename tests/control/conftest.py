@@ -10,6 +10,7 @@ import pytest
 
 from control.feed import Feed, Peer
 from control.log import Log
+from control.metrics import WorkerCounts
 from control.publish import Publisher, resume
 from control.usage import UsageTable
 from core.wire import FORMAT, Frame, Hello
@@ -41,7 +42,7 @@ class Control:
 
     async def start(self, patience: float = 5.0) -> None:
         active = resume(self.config, self.data, self.log)
-        self.feed = Feed(active.offer, UsageTable(), os.geteuid(), self.log)
+        self.feed = Feed(active.offer, UsageTable(), WorkerCounts(), os.geteuid(), self.log)
         self.publisher = Publisher(self.feed, active, self.config, self.data, self.log, patience)
         self.server = await asyncio.get_running_loop().create_unix_server(lambda: Peer(self.feed), str(self.socket))
 

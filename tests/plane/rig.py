@@ -22,6 +22,7 @@ from plane.http1.door import Door
 from plane.http1.origin import Origin, TimeoutsNs
 from plane.http1.server import Connection
 from plane.ledger import Ledger
+from plane.metrics import Metrics
 from plane.phases import serve
 from plane.runtime import Runtime
 from plane.shared import Shared
@@ -181,7 +182,7 @@ class Upstream:
         self.timers = timers
         self.dials: list[Dial] = []
         self.peers: list[Peer] = []
-        self.pool = Pool(origin, loop, timers, self.dial)
+        self.pool = Pool(origin, loop, timers, Metrics(), self.dial)
 
     def dial(self, _: Pool, connect: int) -> Dial:
         self.dials.append(Dial(self, connect))
@@ -292,18 +293,19 @@ class Gateway:
         self.loop = ScriptedLoop()
         self.timers = Timers()
         self.ledger = Ledger(0, "0123456789abcdef")
+        self.metrics = Metrics()
         limits = folder / "limits"
         if not limits.exists():
             with limits.open("wb") as file:
                 file.truncate(size_for(16))
             with limits.open("r+b") as file, mmap.mmap(file.fileno(), 0) as table:
                 Cells(table).prepare(b"b" * 16)
-        self.shared = Shared(0, limits, self.timers, self.ledger)
+        self.shared = Shared(0, limits, self.timers, self.ledger, self.metrics)
         self.upstreams: dict[int, Upstream] = {}
         self.version = 0
         self.runtime: Runtime
         self.apply(config, secrets)
-        self.door = Door(self, serve, self.timers, lambda: None)
+        self.door = Door(self, serve, self.timers, self.metrics, lambda: None)
 
     def apply(self, config: Mapping[str, Any], secrets: Mapping[str, str] | None = None) -> None:
         """Swap to `config`, as the worker does."""

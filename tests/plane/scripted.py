@@ -8,6 +8,7 @@ from core.errors import GatewayError
 from plane.exchange import Exchange
 from plane.http1.door import Door
 from plane.http1.server import Connection
+from plane.metrics import Metrics
 from plane.timers import Timers
 
 LIMIT = 1000
@@ -86,7 +87,7 @@ class Caller:
         self.faults: list[str] = []
         self.drained: list[bool] = []
         self.timers = timers or Timers()
-        self.door = Door(Live(), self.serve, self.timers, lambda: self.drained.append(True))
+        self.door = Door(Live(), self.serve, self.timers, Metrics(), lambda: self.drained.append(True))
         self.open()
 
     def open(self) -> None:

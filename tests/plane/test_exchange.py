@@ -287,6 +287,7 @@ from plane.http1.door import Door
 from plane.http1.server import Connection
 from plane.identify import identify
 from plane.match import match
+from plane.metrics import Metrics
 from plane.pump import pump
 from plane.record import record
 from plane.settle import settle
@@ -296,7 +297,7 @@ from tests.plane.scripted import Wire, request
 async def nothing(exchange): pass
 async def failing(exchange): raise ValueError("broken")
 
-door = Door(None, nothing, Timers(), None)
+door = Door(None, nothing, Timers(), Metrics(), None)
 
 def opened():
     connection = Connection(door)

@@ -16,6 +16,7 @@ from core.wire import Ack, Nack, Push
 from plane.feed import Feed
 from plane.ledger import Ledger
 from plane.main import Worker
+from plane.metrics import Metrics
 from plane.shared import Shared
 from plane.timers import Timers
 
@@ -34,7 +35,7 @@ class Swaps:
 
     def __init__(self, limits: Path) -> None:
         self.timers, self.ledger = Timers(), Ledger(0, "0123456789abcdef")
-        self.shared = Shared(0, limits, self.timers, self.ledger)
+        self.shared = Shared(0, limits, self.timers, self.ledger, Metrics())
         self.listener = socket.socket()
         self.worker = Worker(self.listener, self.shared, self.timers)
         self.feed = Feed("", self.ledger, self.worker.go_live)

@@ -12,6 +12,7 @@ from core.errors import ConfigError, GatewayError
 from plane.http1.client import Pool
 from plane.http1.connect import acquire, dial
 from plane.http1.origin import Origin
+from plane.metrics import Metrics
 from plane.timers import Timers
 from tests.plane.rig import SECOND, TIMEOUTS, make_exchange
 
@@ -24,7 +25,7 @@ async def listener() -> AsyncIterator[socket.socket]:
 
 
 def pool_to(host: str, port: int, *, scheme: str = "http", ca: str = "") -> Pool:
-    return Pool(Origin(scheme, host, port, ca, 4), asyncio.get_running_loop(), Timers(), dial)
+    return Pool(Origin(scheme, host, port, ca, 4), asyncio.get_running_loop(), Timers(), Metrics(), dial)
 
 
 class Wait:

@@ -1,0 +1,141 @@
+"""What a worker counts: every metric of its array, declared once, with the slots that it takes there.
+
+A worker adds to its slots (`plane.metrics`); control sums the workers and renders (`control.metrics`). Counted here is
+only what usage events do not tell: requests, statuses, tokens and latencies by name are derived from those. A label has
+a closed set of values, each with a slot of its own, so the array never grows.
+
+To add a metric: a row here, ``SLOT = slot(name, value)`` where it is counted, ``metrics.add(SLOT, 1)``, and its row in
+docs/metrics.md. Numbers are integers; `unit` says what one is worth in the unit of the name.
+"""
+
+from zlib import crc32
+
+from msgspec import Struct
+
+__all__ = ["BOUNDS", "CODES", "LAYOUT", "SIZE", "WORKER", "Metric", "Series", "series", "slot", "slots"]
+
+BOUNDS = (
+    *(50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000),
+    *(1_000_000, 2_500_000, 5_000_000, 10_000_000, 30_000_000, 60_000_000, 120_000_000),
+)
+"""Upper bounds of the buckets of every histogram, in microseconds."""
+
+CODES = (
+    *("bad_request", "head_timeout", "uri_too_long", "head_too_large", "bad_version", "bad_host"),
+    *("bad_transfer_encoding", "bad_path", "not_found", "method_not_allowed", "other"),
+)
+"""Errors a request can end in before it has a route; `other` is any that is not listed."""
+
+
+class Metric(Struct, frozen=True):
+    """One metric: its name as it is exposed, ``counter``, ``gauge`` or ``histogram``, and what it says.
+
+    label, values: the label that tells its series apart, and all it can be; ``""`` and none for a single series.
+    unit: what 1 in a slot is in the unit of the name. A histogram counts microseconds and is exposed in seconds.
+    """
+
+    name: str
+    kind: str
+    help: str
+    label: str = ""
+    values: tuple[str, ...] = ("",)
+    unit: float = 1.0
+
+    @property
+    def width(self) -> int:
+        """Return the slots of one series; a histogram has one for each bucket, the last without bound, and the sum."""
+        return len(BOUNDS) + 2 if self.kind == "histogram" else 1
+
+
+WORKER = (
+    Metric(
+        "headgate_connections_accepted_total",
+        "counter",
+        "Connections of callers, by door.",
+        "door",
+        ("http", "https"),
+    ),
+    Metric("headgate_connections", "gauge", "Connections of callers that are open.", "door", ("http", "https")),
+    Metric(
+        "headgate_unrouted_requests_total",
+        "counter",
+        "Requests refused before a route was found; they leave no usage event.",
+        "code",
+        CODES,
+    ),
+    Metric(
+        "headgate_local_requests_total",
+        "counter",
+        "Requests the gateway answered by itself without a usage event: health checks, and model lists without a key.",
+    ),
+    Metric(
+        "headgate_phase_seconds",
+        "histogram",
+        "Where the time of a request goes: waiting for its body, the gateway's own work until it is sent, waiting for "
+        "a connection, until the first byte of the answer's body, and from there to its end.",
+        "phase",
+        ("body", "gateway", "connection", "upstream", "relay"),
+    ),
+    Metric(
+        "headgate_upstream_connections_total",
+        "counter",
+        "Connections to upstreams, by how dialling ended.",
+        "outcome",
+        ("opened", "failed"),
+    ),
+    Metric(
+        "headgate_upstream_connections",
+        "gauge",
+        "Connections to upstreams: serving a call, idle, or being dialled.",
+        "state",
+        ("busy", "idle", "dialling"),
+    ),
+    Metric("headgate_upstream_waiting", "gauge", "Requests that wait for a connection to an upstream."),
+    Metric(
+        "headgate_loop_lag_seconds", "histogram", "How late the worker's loop ran its timer, asked ten times a second."
+    ),
+    Metric("headgate_worker_cpu_seconds_total", "counter", "Processor time of the workers.", unit=1e-6),
+    Metric("headgate_worker_resident_bytes", "gauge", "Memory of a worker that is in RAM."),
+)
+"""Everything that a worker counts, in the order of its slots."""
+
+
+class Series(Struct, frozen=True):
+    """One series of a metric: the value of its label and its first slot."""
+
+    metric: Metric
+    value: str
+    slot: int
+
+
+def series() -> tuple[Series, ...]:
+    """Return every series in the order of its slots."""
+    found, first = [], 0
+    for metric in WORKER:
+        for value in metric.values:
+            found.append(Series(metric, value, first))
+            first += metric.width
+    return tuple(found)
+
+
+_SERIES = series()
+_SLOTS = {(one.metric.name, one.value): one.slot for one in _SERIES}
+
+SIZE = _SERIES[-1].slot + _SERIES[-1].metric.width
+"""Slots of an array."""
+
+LAYOUT = crc32(repr((BOUNDS, WORKER)).encode())
+"""Tells arrays of two builds apart."""
+
+
+def slot(name: str, value: str = "") -> int:
+    """Return the (first) slot of a series; KeyError if there is no such metric or value."""
+    return _SLOTS[name, value]
+
+
+def slots(name: str) -> dict[str, int]:
+    """Return the slots of a metric by the value of its label; KeyError if there is no such metric."""
+    found = {one.value: one.slot for one in _SERIES if one.metric.name == name}
+    if not found:
+        raise KeyError(name)
+    return found

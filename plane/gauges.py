@@ -1,0 +1,69 @@
+"""What a worker's metrics say of now, looked up once a second, and the sending of all of them to control."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from pathlib import Path
+
+from core.metrics import LAYOUT, slot
+from core.wire import Counts
+from plane.feed import Feed
+from plane.http1.door import Door
+from plane.shared import Shared
+
+__all__ = ["Reporter"]
+
+REPORT = 1.0
+"""Seconds between two reports."""
+
+CONNECTIONS = slot("headgate_connections", "http")
+BUSY = slot("headgate_upstream_connections", "busy")
+IDLE = slot("headgate_upstream_connections", "idle")
+DIALLING = slot("headgate_upstream_connections", "dialling")
+WAITING = slot("headgate_upstream_waiting")
+PROCESSOR = slot("headgate_worker_cpu_seconds_total")
+RESIDENT = slot("headgate_worker_resident_bytes")
+
+
+class Reporter:
+    """Tells control, once a second, what a worker has counted.
+
+    A report is the difference to the one before, so that control only adds: nothing is counted twice when control
+    starts anew, and what is counted while it is away comes with the first report after that. A killed worker loses its
+    last second.
+    """
+
+    def __init__(self, shared: Shared, door: Door, feed: Feed) -> None:
+        self.metrics = shared.metrics
+        self.shared = shared
+        self.door = door
+        self.feed = feed
+        self.page = resource.getpagesize()
+
+    async def run(self) -> None:
+        """Report until cancelled."""
+        while True:
+            await asyncio.sleep(REPORT)
+            self.report()
+
+    def report(self) -> None:
+        """Send what has been counted since the last report; it is kept for the next one if control does not listen."""
+        if self.feed.listens():
+            self.look()
+            self.feed.tell(Counts(LAYOUT, self.metrics.take()))
+
+    def look(self) -> None:
+        """Set the gauges to what is true now."""
+        metrics = self.metrics
+        pools = self.shared.pools.values()
+        idle = sum(len(pool.idle) for pool in pools)
+        dialling = sum(pool.dialling for pool in pools)
+        metrics.set(CONNECTIONS, len(self.door.connections))
+        metrics.set(IDLE, idle)
+        metrics.set(DIALLING, dialling)
+        metrics.set(BUSY, sum(pool.size for pool in pools) - idle - dialling)
+        metrics.set(WAITING, sum(len(pool.waiters) for pool in pools))
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        metrics.set(PROCESSOR, int((used.ru_utime + used.ru_stime) * 1e6))
+        metrics.set(RESIDENT, int(Path("/proc/self/statm").read_text().split()[1]) * self.page)
