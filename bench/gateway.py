@@ -61,8 +61,8 @@ def gateway(folder: Path, cores: Cores, ports: Ports, key: str) -> Iterator[Arm]
         if process.poll() is not None:
             raise BenchError(f"headgate up ended with {process.returncode}:\n{tail(log)}")
         found = children(process.pid)
-        workers = tuple(pid for pid, line in found.items() if " plane.main " in line)
-        control = tuple(pid for pid, line in found.items() if " control.main " in line)
+        workers = tuple(pid for pid, line in found.items() if " -m plane " in line)
+        control = tuple(pid for pid, line in found.items() if " -m control.main " in line)
         if len(workers) != 1 or len(control) != 1:
             raise BenchError(f"expected one worker and one control process, found {found}")
         place(workers, cores.worker)

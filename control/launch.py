@@ -8,11 +8,12 @@ import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
+from control.child import Child, worker_environment
 from control.datadir import ADMIN, CONTROL, DataError, bind_tcp, bind_unix, lock, prepare
 from control.load import load
 from control.log import Log
 from control.secrets import references
-from control.supervise import Child, Supervisor, worker_environment
+from control.supervise import Supervisor
 from core.cells import Cells, size_for
 from core.model import Config
 
@@ -73,7 +74,7 @@ def _control(config_path: Path, data: Path, feed: socket.socket, admin: socket.s
 
 
 def _worker(index: int, workers: int, data: Path, listener: socket.socket, environment: dict[str, str]) -> Child:
-    arguments = ["plane.main", "--worker", str(index), "--workers", str(workers)]
+    arguments = ["plane", "--worker", str(index), "--workers", str(workers)]
     arguments += ["--listen-fd", str(listener.fileno()), "--control", str(data / CONTROL), "--data", str(data)]
     return Child(f"worker-{index}", arguments, (listener.fileno(),), environment, worker=index)
 

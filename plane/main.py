@@ -25,6 +25,7 @@ from plane.http1.server import Connection
 from plane.ledger import Ledger
 from plane.log import Lines
 from plane.metrics import Metrics
+from plane.notice import Notice
 from plane.phases import serve
 from plane.runtime import Runtime
 from plane.shared import Shared
@@ -61,7 +62,7 @@ class Worker:
         self.shared.retire({candidate.origin for candidate in runtime.candidates})
         self.accepting.set()
 
-    async def accept(self) -> None:
+    async def accept(self, notice: Notice) -> None:
         """Accept callers once there is something to serve them with; until then they wait in the listener's queue."""
         await self.accepting.wait()
         loop = asyncio.get_running_loop()
@@ -70,7 +71,9 @@ class Worker:
             sock=self.listener,
             backlog=4096,
         )
-        log.info("serving", extra={"fields": {"version": self.runtime.version if self.runtime else 0}})
+        version = self.runtime.version if self.runtime else 0
+        log.info("serving", extra={"fields": {"version": version}})
+        notice.serving(version)
 
     async def tick(self) -> None:
         """Look at the deadlines, renew the Date field once a second, and take how late the loop comes to it."""
@@ -94,20 +97,28 @@ class Worker:
             await asyncio.wait_for(self.drained.wait(), DRAIN_TIME)
 
 
-async def work(args: argparse.Namespace) -> None:
+def inherited(handle: int) -> socket.socket:
+    """Return the listening socket that the supervisor handed down; OSError says by which descriptor there is none."""
+    try:
+        return socket.socket(fileno=handle)
+    except OSError as error:
+        raise OSError(error.errno, f"--listen-fd {handle} is no socket: {error.strerror}") from error
+
+
+async def work(args: argparse.Namespace, notice: Notice) -> None:
     """Run a worker until SIGTERM."""
+    listener = inherited(args.listen_fd)
     timers = Timers()
     ledger = Ledger(args.worker, secrets.token_hex(8))
     shared = Shared(args.worker, args.data / "limits", timers, ledger, Metrics())
-    worker = Worker(socket.socket(fileno=args.listen_fd), shared, timers)
+    worker = Worker(listener, shared, timers)
     feed = Feed(args.control, ledger, worker.go_live)
     reporter = Reporter(shared, worker.door, feed)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.stopping.set)
-    tasks = [
-        loop.create_task(job) for job in (feed.run(), feed.report(), reporter.run(), worker.accept(), worker.tick())
-    ]
+    jobs = (feed.run(), feed.report(), reporter.run(), worker.accept(notice), worker.tick())
+    tasks = [loop.create_task(job) for job in jobs]
     stopped = loop.create_task(worker.stopping.wait())
     await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
     while not stopped.done():
@@ -125,9 +136,9 @@ async def work(args: argparse.Namespace) -> None:
     shared.close()
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Run a worker with what the supervisor hands it."""
-    parser = argparse.ArgumentParser(prog="python -m plane.main", description="One worker; the supervisor starts it.")
+def main(argv: list[str], notice: Notice) -> None:
+    """Run a worker with what the supervisor hands it; `notice` is told once it serves."""
+    parser = argparse.ArgumentParser(prog="python -m plane", description="One worker; the supervisor starts it.")
     parser.add_argument("--worker", type=int, required=True, help="index of this worker, from 0")
     parser.add_argument("--workers", type=int, required=True, help="how many workers there are")
     parser.add_argument("--listen-fd", type=int, required=True, help="the inherited listening socket for callers")
@@ -138,8 +149,4 @@ def main(argv: list[str] | None = None) -> None:
     lines.setFormatter(Lines(f"worker-{args.worker}"))
     logging.basicConfig(level=logging.INFO, handlers=[lines])
     gc.freeze()
-    uvloop.run(work(args))
-
-
-if __name__ == "__main__":
-    main()
+    uvloop.run(work(args, notice))

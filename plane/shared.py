@@ -37,7 +37,10 @@ class Shared:
         self.pools: dict[Origin, Pool] = {}
         self.endpoints: dict[tuple[str, Origin], Candidate] = {}
         self.file = limits.open("r+b")
-        self.cells = Cells(mmap.mmap(self.file.fileno(), 0))
+        try:
+            self.cells = Cells(mmap.mmap(self.file.fileno(), 0))
+        except ValueError as error:
+            raise ValueError(f"{limits} cannot be used: {error}") from error
 
     def pool(self, origin: Origin) -> Pool:
         """Return the pool of connections to `origin`."""

@@ -118,7 +118,7 @@ def hidden_imports(root: Path) -> list[str]:
 
 
 def imported_ends(root: Path) -> list[str]:
-    """Return the imports of a main, a cli or an app."""
+    """Return the imports of a main, a cli or an app; ``python -m PACKAGE`` may run the main of its package."""
     found = sources(root)
     modules = {source.name for source in found}
     return [
@@ -126,6 +126,7 @@ def imported_ends(root: Path) -> list[str]:
         for source in found
         for line, module in source.imports(modules)
         if module in modules and module.rpartition(".")[2] in ENDS
+        if source.name != f"{source.package}.__main__" or module != f"{source.package}.main"
     ]
 
 

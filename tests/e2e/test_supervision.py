@@ -78,14 +78,33 @@ def test_nothing_outlives_a_killed_supervisor_and_a_new_one_starts_at_once(gatew
 
 
 def test_the_halves_run_apart_and_either_may_start_first(gateway: Gateway) -> None:
-    plane = gateway.start("plane").ready()
+    plane = gateway.start("plane")
+    plane.wait(lambda: len(plane.events("started")) == 2)
+    assert not plane.events("ready")
     control = gateway.start("control")
+    plane.ready()
     control.wait(lambda: len(control.events("connected")) == 2)
     control.wait(lambda: [row["state"] for row in gateway.status()["workers"]] == ["serving", "serving"])
     assert gateway.readiness() == (200, 1)
     assert control.stop() == 0
     assert gateway.readiness() == (200, 1)
     assert plane.stop() == 0
+
+
+def test_a_worker_that_cannot_start_says_why_while_the_other_serves_on(gateway: Gateway) -> None:
+    running = gateway.start().ready()
+    other = running.started("worker-1")
+    (gateway.data / "limits").rename(gateway.data / "moved")
+    os.kill(running.started("worker-0")[0], signal.SIGKILL)
+    failed = running.wait(lambda: running.events("failed"))[0]
+    assert failed["child"] == "worker-0"
+    assert int(failed["pid"]) in running.started("worker-0")
+    assert "FileNotFoundError: [Errno 2] No such file or directory" in failed["reason"]
+    assert "/limits" in failed["reason"]
+    (gateway.data / "moved").rename(gateway.data / "limits")
+    running.wait(lambda: gateway.status()["workers"][0]["state"] == "serving")
+    assert running.started("worker-1") == other
+    assert running.stop() == 0
 
 
 def test_a_second_supervisor_on_the_same_data_is_refused_and_leaves_the_first_alone(gateway: Gateway) -> None:
@@ -128,7 +147,8 @@ SUPERVISE = """
 import os, sys
 from control.log import Log
 from control import supervise
-from control.supervise import Child, Supervisor
+from control.child import Child
+from control.supervise import Supervisor
 supervise.DRAIN = float(os.environ.get("TEST_DRAIN", supervise.DRAIN))
 children = [
     Child(f"worker-{index}", [name], (), dict(os.environ), worker=index) for index, name in enumerate(sys.argv[1:])
@@ -174,7 +194,7 @@ def test_a_worker_is_reaped_after_its_end_and_before_its_successor_starts(folder
         os.kill(running.started("worker-0")[0], signal.SIGKILL)
         running.wait(lambda: len(running.started("worker-0")) == 2)
         events = re.findall(r"event=(\S+)", running.log)
-        assert events == ["ready", "started", "reaped", "died", "started"]
+        assert events == ["started", "reaped", "died", "started"]
         assert running.stop() == 0
 
 

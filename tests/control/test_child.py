@@ -1,6 +1,6 @@
 import pytest
 
-from control.supervise import restart_delay, worker_environment
+from control.child import restart_delay, worker_environment
 
 
 def test_the_first_restart_is_at_once_and_then_the_waits_double_to_half_a_minute() -> None:

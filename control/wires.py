@@ -1,0 +1,58 @@
+"""The supervisor's ends of its sockets: lines in, lines out, and nothing that could make it wait."""
+
+import selectors
+import socket
+from collections.abc import Callable
+
+__all__ = ["Lines"]
+
+LONGEST = 4096  # bytes of a line that comes in
+
+
+class Lines:
+    """Lines of text over one stream socket; `heard` is called with each that comes. Owns the socket.
+
+    Closes itself when the other end has gone, or sends a line longer than `LONGEST`.
+    """
+
+    def __init__(self, end: socket.socket, selector: selectors.BaseSelector, heard: Callable[[str], None]) -> None:
+        end.setblocking(False)
+        self.open = True
+        self._end = end
+        self._selector = selector
+        self._heard = heard
+        self._rest = b""
+        selector.register(end, selectors.EVENT_READ, self.read)
+
+    def read(self) -> None:
+        """Take in what has come."""
+        if not self.open:
+            return
+        try:
+            data = self._end.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._heard(line.decode(errors="replace"))
+        if not data or len(self._rest) > LONGEST:
+            self.close()
+
+    def send(self, line: str) -> None:
+        """Send a line, if the other end is there and has room for it."""
+        if not self.open:
+            return
+        try:
+            self._end.send(line.encode() + b"\n")
+        except OSError:
+            # It is dying, or has not read a thousand lines.
+            return
+
+    def close(self) -> None:
+        """Say and hear no more."""
+        if self.open:
+            self.open = False
+            self._selector.unregister(self._end)
+            self._end.close()
