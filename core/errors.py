@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-__all__ = ["ConfigError", "FrameError", "GatewayError", "SnapshotError", "Source"]
+__all__ = ["ConfigError", "FrameError", "GatewayError", "SealError", "SnapshotError", "Source"]
 
 Source = Literal["caller", "upstream", "gateway"]
 
@@ -63,3 +63,7 @@ class SnapshotError(Exception):
 
 class FrameError(Exception):
     """The peer on the control socket broke the frame format; the connection is of no more use."""
+
+
+class SealError(Exception):
+    """Sealed or signed bytes are not what this key made for this purpose, or the key is none; never says of what."""
