@@ -1,4 +1,4 @@
-"""``python -m bench``: the budget table, measured. See README.md beside this file."""
+"""``python -m bench``: the budget table, measured, and the gates. See README.md beside this file."""
 
 import argparse
 import json
@@ -17,6 +17,7 @@ from typing import NoReturn
 
 from bench import machine, process, profile, report
 from bench.cases import CASES, FULL, QUICK, Run
+from bench.gate import command
 from bench.gateway import gateway
 from bench.load import Load
 from bench.process import BenchError, Cores
@@ -27,6 +28,8 @@ WHAT = {
     "same": "same: nginx against nginx; their spread is the detection limit",
     "profile": "profile: hot spots of the worker under load",
     "micro": "micro: the hot functions by themselves",
+    "instructions": "instructions: of one request of each recorded case, by callgrind (options: see its --help)",
+    "allocations": "allocations: of one request of each recorded case, and what it leaves behind",
 }
 OUT = HERE / "out"
 
@@ -161,6 +164,8 @@ def interrupted(number: int, frame: FrameType | None) -> NoReturn:
 
 def main() -> int:
     """Do what the command line asks."""
+    if sys.argv[1:2] and sys.argv[1] in command.COMMANDS:
+        return command.main(sys.argv[1:])
     options = arguments()
     for sign in (signal.SIGINT, signal.SIGTERM):
         signal.signal(sign, interrupted)
