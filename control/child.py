@@ -8,7 +8,9 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
+from control.talk import Listed
 from control.wires import Lines
 
 __all__ = ["Child", "bound_to", "restart_delay", "worker_environment"]
@@ -79,6 +81,15 @@ class Child:
     def pid(self) -> int:
         """Return its process id, 0 while it does not run."""
         return self.process.pid if self.process is not None else 0
+
+    def listed(self) -> Listed:
+        """Return what control is told of this worker."""
+        if self.process is not None:
+            return Listed(self.worker, self.pid, "serving" if self.serving else "starting")
+        # Seconds from now on our clock, as a time that people read.
+        next_start = datetime.fromtimestamp(time.time() + self.due - time.monotonic(), UTC)
+        reason = self.said or self.ended
+        return Listed(self.worker, 0, "absent", reason, self.quick_ends, next_start.strftime("%Y-%m-%dT%H:%M:%SZ"))
 
     def start(self, bind: Callable[[], None], option: str, handle: int) -> None:
         """Start the process, with one more descriptor behind `option`; OSError or SubprocessError if it cannot be.

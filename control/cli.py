@@ -179,7 +179,8 @@ def status(data: Path, output: str) -> int:
         _print_problem(answer)
     else:
         click.echo(f"version {answer['version']}, digest {answer['digest']}, control process {answer['pid']}\n")
-        _print_table(answer["workers"], ("worker", "pid", "state", "version", "reason"))
+        rows = [{**row, "reason": _reason(row)} for row in answer["workers"]]
+        _print_table(rows, ("worker", "pid", "state", "version", "reason"))
         if answer["usage"]:
             click.echo()
             _print_table(answer["usage"], tuple(answer["usage"][0]))
@@ -227,6 +228,14 @@ def _print_applied(answer: dict[str, Any]) -> None:
                 click.echo(f"version {answer['version']} stays active; version {refused} was refused", err=True)
     if answer.get("workers"):
         _print_table([{"reason": "", **row} for row in answer["workers"]], ("worker", "answer", "reason"))
+
+
+def _reason(worker: dict[str, Any]) -> str:
+    """Return why a worker is not serving; of one that is not running, how often and when it is tried again, too."""
+    reason = str(worker["reason"])
+    if worker["failures"]:
+        return f"{reason} (failed {worker['failures']} times in a row, next try {worker['next_start']})"
+    return reason
 
 
 def _print_problem(answer: dict[str, Any]) -> None:

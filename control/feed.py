@@ -14,9 +14,10 @@ from msgspec import Struct
 
 from control.log import Log
 from control.metrics import WorkerCounts
+from control.talk import Listed, Workers
 from control.usage import UsageTable
 from core.errors import FrameError
-from core.wire import FORMAT, Ack, Counts, Frame, FrameReader, Hello, Nack, Usage
+from core.wire import FORMAT, Ack, Counts, Draining, Frame, FrameReader, Hello, Nack, Usage
 
 __all__ = ["Feed", "Offer", "Peer", "WorkerState"]
 
@@ -41,9 +42,11 @@ class Offer:
 class WorkerState(Struct, frozen=True, kw_only=True):
     """One worker as status shows it.
 
-    state: ``serving``, ``starting`` (alive, no snapshot yet), ``refused`` (it has none, for `reason`), or ``absent``
-    (not running). version and digest: of what it serves; 0 and "" for nothing. reason: of its last refusal, if the
-    snapshot it refused is still the newest it was sent.
+    state: ``serving``, ``starting`` (alive, no snapshot yet), ``refused`` (it has none, for `reason`), ``draining`` (it
+    ends when its calls have), or ``absent`` (not running, for `reason`). version and digest: of what it serves; 0 and
+    "" for nothing. reason: of its last refusal, if the snapshot it refused is still the newest it was sent; of an
+    absent one, why it ended. failures: how often in a row an absent one has ended early. next_start: when it is tried
+    again (UTC, ISO 8601).
     """
 
     worker: int
@@ -52,6 +55,8 @@ class WorkerState(Struct, frozen=True, kw_only=True):
     version: int
     digest: str
     reason: str
+    failures: int = 0
+    next_start: str = ""
 
 
 class Feed:
@@ -68,17 +73,12 @@ class Feed:
         self.uid = uid
         self.log = log
         self.peers: dict[int, Peer] = {}
-        self.size = 0
-        self.listed: dict[int, int] | None = None
+        self.listed: dict[int, Listed] | None = None
         self._changed = asyncio.Event()
 
-    def heard(self, line: str) -> None:
-        """Take in a line of the supervisor, ``workers N INDEX:PID ...``; see `control.supervise`."""
-        word, size, *alive = line.split()
-        if word != "workers":
-            raise ValueError(f"unknown line: {line!r}")
-        self.size = int(size)
-        self.listed = {int(index): int(pid) for index, _, pid in (item.partition(":") for item in alive)}
+    def heard(self, workers: Workers) -> None:
+        """Take in the supervisor's list."""
+        self.listed = {listed.worker: listed for listed in workers.workers}
         self.changed()
 
     def propose(self, candidate: Offer) -> None:
@@ -93,16 +93,20 @@ class Feed:
         self._advance()
 
     def expected(self) -> set[int]:
-        """Return the workers an answer is owed by: those alive by the supervisor's list, and those connected."""
-        return {*(self.listed or ()), *self.peers}
+        """Return the workers an answer is owed by: those that serve or are to, by the supervisor's list, and those
+        connected; none that drains, nor a successor that is on trial and not connected yet."""
+        listed = {index for index, listed in (self.listed or {}).items() if listed.state in ("starting", "serving")}
+        connected = {index for index, peer in self.peers.items() if not peer.draining}
+        draining = self.peers.keys() - connected
+        return (listed | connected) - draining
 
     def absent(self) -> set[int]:
         """Return the workers there should be that do not run."""
-        return set(range(self.size)) - self.expected()
+        return {index for index, listed in (self.listed or {}).items() if listed.state == "absent"} - self.expected()
 
     async def answered(self, offer: Offer, workers: set[int], seconds: float) -> bool:
-        """Wait until every one of `workers` has answered `offer`; False if the time ran out first."""
-        return await self.until(lambda: workers <= offer.answers.keys(), seconds)
+        """Wait until every one of `workers` has answered `offer` or owes none any more; False if the time ran out."""
+        return await self.until(lambda: workers & self.expected() <= offer.answers.keys(), seconds)
 
     async def holding(self, offer: Offer, workers: set[int], seconds: float) -> bool:
         """Wait until every one of `workers` that is still connected holds `offer`; False if the time ran out first."""
@@ -129,17 +133,8 @@ class Feed:
         """Return every worker known, connected or not, by index."""
         listed = self.listed or {}
         return [
-            self.peers[index].state()
-            if index in self.peers
-            else WorkerState(
-                worker=index,
-                pid=listed.get(index, 0),
-                state="starting" if index in listed else "absent",
-                version=0,
-                digest="",
-                reason="",
-            )
-            for index in sorted({*range(self.size), *listed, *self.peers})
+            self.peers[index].state() if index in self.peers else _unconnected(listed[index])
+            for index in sorted({*listed, *self.peers})
         ]
 
     def changed(self) -> None:
@@ -153,12 +148,29 @@ class Feed:
 
     def _all_serving(self) -> bool:
         return bool(self.listed) and all(
-            index in self.peers and self.peers[index].holds is self.active for index in self.listed or ()
+            index in self.peers and self.peers[index].holds is self.active
+            for index, listed in (self.listed or {}).items()
+            if listed.state in ("starting", "serving", "absent")
         )
 
     def _advance(self) -> None:
         for peer in self.peers.values():
             peer.advance()
+
+
+def _unconnected(listed: Listed) -> WorkerState:
+    """Return a worker that the supervisor alone knows."""
+    state = listed.state if listed.state in ("absent", "draining") else "starting"
+    return WorkerState(
+        worker=listed.worker,
+        pid=listed.pid,
+        state=state,
+        version=0,
+        digest="",
+        reason=listed.reason,
+        failures=listed.failures,
+        next_start=listed.next_start,
+    )
 
 
 class Peer(asyncio.Protocol):
@@ -168,6 +180,7 @@ class Peer(asyncio.Protocol):
         self.feed = feed
         self.index = -1
         self.pid = 0
+        self.draining = False
         self.holds: Offer | None = None
         self.refused: Offer | None = None
         self.pending: Offer | None = None
@@ -208,7 +221,7 @@ class Peer(asyncio.Protocol):
             del self.feed.peers[self.index]
             self.feed.counts.forget(self.index)
             self.feed.log("disconnected", worker=self.index, pid=self.pid)
-        if self.pending is not None:
+        if self.pending is not None and not self.draining:
             self.pending.answers.setdefault(self.index, "its connection was lost before it answered")
         self.feed.changed()
 
@@ -226,7 +239,7 @@ class Peer(asyncio.Protocol):
         return WorkerState(
             worker=self.index,
             pid=self.pid,
-            state="serving" if self.holds else "refused" if refused else "starting",
+            state="draining" if self.draining else "serving" if self.holds else "refused" if refused else "starting",
             version=self.holds.version if self.holds else 0,
             digest=self.holds.digest if self.holds else "",
             reason=self.refused.answers.get(self.index, "") if self.refused else "",
@@ -244,6 +257,9 @@ class Peer(asyncio.Protocol):
                 self.feed.usage.add(frame.events)
             case Counts() if self.index >= 0:
                 self._counted(frame)
+            case Draining() if self.index >= 0:
+                self.draining = True
+                self.feed.changed()
             case Ack() | Nack() if self._answers_pending(frame):
                 self._answered(frame)
             case _:

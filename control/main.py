@@ -21,6 +21,7 @@ from control.log import Log
 from control.metrics import WorkerCounts
 from control.publish import Active, Publisher, resume
 from control.supervise import CONFIG_REFUSED
+from control.talk import Ready, Serving, line, to_control
 from control.usage import UsageTable
 from core.errors import ConfigError
 
@@ -83,17 +84,18 @@ async def serve(asked: argparse.Namespace, active: Active, log: Log) -> int:
 
 
 async def _follow(handle: int, feed: Feed) -> None:
-    """Take in the supervisor's lines until it is gone; tell it, once, that every worker serves."""
+    """Take in the supervisor's lines until it is gone; tell it that we serve, and later that every worker does."""
     lines, writer = await asyncio.open_connection(sock=socket.socket(fileno=handle))
 
     async def tell() -> None:
+        writer.write(line(Serving()).encode() + b"\n")
         await feed.all_serving()
-        writer.write(b"ready\n")
+        writer.write(line(Ready()).encode() + b"\n")
 
     told = asyncio.create_task(tell())
     try:
-        while line := await lines.readline():
-            feed.heard(line.decode())
+        while said := await lines.readline():
+            feed.heard(to_control(said))
     finally:
         told.cancel()
         writer.close()

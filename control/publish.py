@@ -141,6 +141,9 @@ class Publisher:
         self._feed.propose(offer)
         try:
             await self._feed.answered(offer, workers, self._patience)
+            # One that has ended or begun to drain since, and has not answered, has no say.
+            gone = workers - self._feed.expected() - offer.answers.keys()
+            workers, absent = workers - gone, absent | gone
             if all(offer.answers.get(index) == "" for index in workers):
                 _save(self._data, candidate)
                 self.active = candidate

@@ -8,10 +8,7 @@ A worker says once, over a pipe, how its start went::
     serving 7                    it accepts callers, with the snapshot of that version
     failed OSError: ...          it cannot, and ends
 
-It tells the control process which workers live, and hears when they serve, over a socketpair, in lines of text::
-
-    workers 2 0:4711 1:4712      supervisor -> control: how many there should be, then INDEX:PID of each that lives
-    ready                        control -> supervisor, once: every live worker serves the active snapshot
+It tells the control process which workers there are, and hears when they serve: see `control.talk`.
 """
 
 import os
@@ -26,6 +23,7 @@ from functools import partial
 
 from control.child import Child, bound_to
 from control.log import Log
+from control.talk import Ready, Serving, Workers, from_control, line
 from control.wires import Lines
 
 __all__ = ["CONFIG_REFUSED", "Supervisor"]
@@ -106,12 +104,16 @@ class Supervisor:
         finally:
             theirs.close()
 
-    def _heard(self, child: Child, line: str) -> None:
+    def _heard(self, child: Child, said: str) -> None:
         if child.worker < 0:
-            if line == "ready":
-                self._become_ready()
+            match from_control(said):
+                case Serving():
+                    child.serving = True
+                case Ready():
+                    self._become_ready()
             return
-        child.hear(line)
+        child.hear(said)
+        self._tell()
         if child.said:
             self.log("failed", child=child.name, pid=child.pid, reason=child.said)
         if all(child.serving for child in self.children):
@@ -145,11 +147,10 @@ class Supervisor:
 
     def _tell(self) -> None:
         """Send control the whole list: the next line corrects whatever became of this one."""
-        workers = [child for child in self.children if child.worker >= 0]
-        alive = [f"{child.worker}:{child.pid}" for child in workers if child.process is not None]
+        workers = line(Workers(tuple(child.listed() for child in self.children if child.worker >= 0)))
         for child in self.children:
             if child.worker < 0 and child.line is not None:
-                child.line.send(" ".join(["workers", str(len(workers)), *alive]))
+                child.line.send(workers)
 
     def _become_ready(self) -> None:
         if not self._ready:

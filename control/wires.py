@@ -22,7 +22,13 @@ class Lines:
         self._selector = selector
         self._heard = heard
         self._rest = b""
-        selector.register(end, selectors.EVENT_READ, self.read)
+        self._unsent = b""
+        self._next = b""
+        selector.register(end, selectors.EVENT_READ, self._ready)
+
+    def _ready(self) -> None:
+        self._flush()
+        self.read()
 
     def read(self) -> None:
         """Take in what has come."""
@@ -41,14 +47,23 @@ class Lines:
             self.close()
 
     def send(self, line: str) -> None:
-        """Send a line, if the other end is there and has room for it."""
-        if not self.open:
-            return
+        """Send a line. While the other end has no room, the latest one waits in the place of those before it."""
+        self._next = line.encode() + b"\n"
+        self._flush()
+
+    def _flush(self) -> None:
         try:
-            self._end.send(line.encode() + b"\n")
+            while self.open and (self._unsent or self._next):
+                if not self._unsent:
+                    self._unsent, self._next = self._next, b""
+                self._unsent = self._unsent[self._end.send(self._unsent) :]
+        except BlockingIOError:
+            self._selector.modify(self._end, selectors.EVENT_READ | selectors.EVENT_WRITE, self._ready)
         except OSError:
-            # It is dying, or has not read a thousand lines.
-            return
+            self.close()
+        else:
+            if self.open:
+                self._selector.modify(self._end, selectors.EVENT_READ, self._ready)
 
     def close(self) -> None:
         """Say and hear no more."""

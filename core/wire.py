@@ -14,6 +14,7 @@ __all__ = [
     "MAX_FRAME",
     "Ack",
     "Counts",
+    "Draining",
     "Frame",
     "FrameReader",
     "Hello",
@@ -76,6 +77,10 @@ class Nack(_Frame, frozen=True):
     reason: str
 
 
+class Draining(_Frame, frozen=True):
+    """The worker takes no more callers and ends when its calls have: it owes no answer to a push any more."""
+
+
 class UsageEvent(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """One finished call. (worker, boot, seq) is its identity; taking it in twice counts it once.
 
@@ -124,7 +129,7 @@ class Counts(_Frame, frozen=True):
     counts: list[int]
 
 
-Frame = Hello | Push | Ack | Nack | Usage | Counts
+Frame = Hello | Push | Ack | Nack | Usage | Counts | Draining
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Frame] = msgspec.msgpack.Decoder(Frame)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from core.errors import ConfigError, FrameError, SnapshotError
 from core.snapshot import decode
-from core.wire import FORMAT, Ack, Frame, FrameReader, Hello, Nack, Push, Usage, pack
+from core.wire import FORMAT, Ack, Draining, Frame, FrameReader, Hello, Nack, Push, Usage, pack
 from plane.compile import compile_snapshot
 from plane.ledger import Ledger
 from plane.runtime import Runtime
@@ -47,6 +47,7 @@ class Feed:
         self.told = 0
         self.writer: asyncio.StreamWriter | None = None
         self.finished = False
+        self.draining = False
         self.sending = asyncio.Lock()
 
     async def run(self) -> None:
@@ -60,6 +61,8 @@ class Feed:
             self.writer = writer
             try:
                 writer.write(pack(Hello(FORMAT, self.ledger.worker, os.getpid(), self.ledger.boot)))
+                if self.draining:
+                    writer.write(pack(Draining()))
                 await self.listen(reader, writer)
             except (OSError, FrameError) as error:
                 log.warning("control-lost", extra={"fields": {"error": error}})
@@ -90,6 +93,12 @@ class Feed:
             log.exception("build-failed", extra={"fields": {"version": push.version}})
             return Nack(push.version, push.digest, f"building it failed: {type(error).__name__}")
         return Ack(push.version, push.digest)
+
+    def drain(self) -> None:
+        """Tell control, and one that is connected to later, to wait for this worker no more."""
+        self.draining = True
+        if self.writer is not None and not self.writer.is_closing():
+            self.writer.write(pack(Draining()))
 
     async def report(self) -> None:
         """Send what the ledger holds every `REPORT` seconds, until `finish`."""

@@ -127,6 +127,7 @@ async def work(args: argparse.Namespace, notice: Notice) -> None:
             failed[0].result()
         tasks = [task for task in tasks if not task.done()]
         await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    feed.drain()
     await worker.drain()
     reporter.report()
     await feed.finish()

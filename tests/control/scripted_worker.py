@@ -2,9 +2,15 @@
 
 import asyncio
 
+from control.talk import Listed, Workers
 from core.wire import Ack, Frame, FrameReader, Nack, Push, pack
 
-__all__ = ["ScriptedWorker"]
+__all__ = ["ScriptedWorker", "workers"]
+
+
+def workers(*states: str) -> Workers:
+    """Return the supervisor's list of workers 0, 1 ... in these states."""
+    return Workers(tuple(Listed(index, 7, state) for index, state in enumerate(states)))  # type: ignore[arg-type]
 
 
 class ScriptedWorker:

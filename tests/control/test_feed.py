@@ -6,6 +6,7 @@ import pytest
 
 from control.feed import Peer
 from core.wire import FORMAT, Ack, Hello, Nack, Usage, UsageEvent
+from tests.control.scripted_worker import workers
 
 
 def event(seq: int) -> UsageEvent:
@@ -124,7 +125,7 @@ async def test_credentials_that_cannot_be_read_are_refused(control: Any) -> None
 
 
 async def test_all_serving_waits_for_every_worker_on_the_list(control: Any) -> None:
-    control.feed.heard(f"workers 2 0:{os.getpid()} 1:{os.getpid()}")
+    control.feed.heard(workers("starting", "starting"))
     await control.serving(0)
     assert [state.state for state in control.feed.states()] == ["serving", "starting"]
     assert not control.feed._all_serving()
@@ -133,6 +134,6 @@ async def test_all_serving_waits_for_every_worker_on_the_list(control: Any) -> N
 
 
 async def test_a_worker_that_should_run_and_does_not_is_absent(control: Any) -> None:
-    control.feed.heard("workers 2 1:7")
+    control.feed.heard(workers("absent", "starting"))
     assert [(state.worker, state.state) for state in control.feed.states()] == [(0, "absent"), (1, "starting")]
     assert control.feed.absent() == {0}

@@ -1,5 +1,4 @@
 import asyncio
-import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,8 @@ import pytest
 
 from core.errors import ConfigError
 from core.snapshot import decode
+from core.wire import Draining
+from tests.control.scripted_worker import workers
 
 
 def answers(applied: Any) -> list[tuple[int, str, str]]:
@@ -70,7 +71,7 @@ async def test_a_worker_lost_while_it_builds_counts_as_a_refusal(control: Any) -
 
 
 async def test_a_worker_on_the_list_that_connects_during_an_apply_takes_part(control: Any) -> None:
-    control.feed.heard(f"workers 2 0:{os.getpid()} 1:{os.getpid()}")
+    control.feed.heard(workers("starting", "starting"))
     (early,) = await control.serving(0)
     applying = asyncio.create_task(control.publisher.apply(control.write("second")))
     await early.ack()
@@ -81,13 +82,55 @@ async def test_a_worker_on_the_list_that_connects_during_an_apply_takes_part(con
 
 
 async def test_a_worker_that_does_not_run_is_reported_and_not_waited_for(control: Any) -> None:
-    control.feed.heard(f"workers 2 0:{os.getpid()}")
+    control.feed.heard(workers("starting", "absent"))
     (worker,) = await control.serving(0)
     applying = asyncio.create_task(control.publisher.apply(control.write("second")))
     await worker.ack()
     applied = await applying
     assert applied.result == "active"
     assert [(answer.worker, answer.answer) for answer in applied.workers] == [(0, "ack"), (1, "absent")]
+
+
+async def test_a_worker_that_begins_to_drain_is_waited_for_no_more(control: Any) -> None:
+    stays, drains = await control.serving(0, 1)
+    applying = asyncio.create_task(control.publisher.apply(control.write("second")))
+    await drains.push()
+    await stays.ack()
+    drains.send(Draining())
+    applied = await applying
+    assert (applied.result, answers(applied)[0]) == ("active", (0, "ack", ""))
+    assert [answer.answer for answer in applied.workers] == ["ack", "absent"]
+    drains.close()
+    await control.until(lambda: set(control.feed.peers) == {0})
+    assert control.publisher.active.snapshot.version == 2
+
+
+async def test_a_draining_worker_is_not_asked_to_answer(control: Any) -> None:
+    stays, drains = await control.serving(0, 1)
+    drains.send(Draining())
+    await control.until(lambda: control.feed.states()[1].state == "draining")
+    applying = asyncio.create_task(control.publisher.apply(control.write("second")))
+    await stays.ack()
+    assert answers(await applying) == [(0, "ack", "")]
+
+
+async def test_a_worker_that_ends_before_it_connects_is_waited_for_no_more(control: Any) -> None:
+    control.feed.heard(workers("starting", "starting"))
+    (worker,) = await control.serving(0)
+    applying = asyncio.create_task(control.publisher.apply(control.write("second")))
+    await worker.ack()
+    control.feed.heard(workers("starting", "absent"))
+    applied = await applying
+    assert [(answer.worker, answer.answer) for answer in applied.workers] == [(0, "ack"), (1, "absent")]
+    assert applied.result == "active"
+
+
+async def test_a_successor_on_trial_is_not_waited_for_before_it_connects(control: Any) -> None:
+    control.feed.heard(workers("serving", "successor"))
+    (worker,) = await control.serving(0)
+    applying = asyncio.create_task(control.publisher.apply(control.write("second")))
+    await worker.ack()
+    assert answers(await applying) == [(0, "ack", "")]
 
 
 async def test_without_workers_a_config_becomes_active_and_later_workers_get_it(control: Any) -> None:

@@ -37,6 +37,7 @@ FRAMES = [
     wire.Nack(version=4, digest="ef" * 32, reason="two routes match the same requests"),
     wire.Usage(events=[EVENT, EVENT]),
     wire.Usage(events=[]),
+    wire.Draining(),
 ]
 STREAM = b"".join(wire.pack(frame) for frame in FRAMES)
 

@@ -101,6 +101,13 @@ def test_a_worker_that_cannot_start_says_why_while_the_other_serves_on(gateway: 
     assert int(failed["pid"]) in running.started("worker-0")
     assert "FileNotFoundError: [Errno 2] No such file or directory" in failed["reason"]
     assert "/limits" in failed["reason"]
+    running.wait(lambda: len(running.events("failed")) > 2)
+    running.wait(lambda: gateway.status()["workers"][0]["state"] == "absent")
+    shown = gateway.status()["workers"][0]
+    assert shown["reason"] == failed["reason"].strip('"')
+    assert shown["failures"] >= 3
+    assert shown["next_start"].startswith("20")
+    assert gateway.readiness() == (200, 1)
     (gateway.data / "moved").rename(gateway.data / "limits")
     running.wait(lambda: gateway.status()["workers"][0]["state"] == "serving")
     assert running.started("worker-1") == other
