@@ -111,7 +111,7 @@ async def apply(data: JSONBody[Apply], admin: NamedDependency[Admin]) -> Respons
 async def status(admin: NamedDependency[Admin]) -> Status:
     """Show the active snapshot, the workers and the usage totals."""
     snapshot = admin.publisher.active.snapshot
-    return Status(snapshot.version, snapshot.digest, os.getpid(), admin.feed.states(), admin.feed.usage.rows())
+    return Status(snapshot.version, snapshot.digest, os.getpid(), admin.feed.states(), admin.feed.intake.table.rows())
 
 
 @get("/v1/health")

@@ -12,12 +12,12 @@ from typing import cast
 
 from msgspec import Struct
 
+from control.intake import Intake
 from control.log import Log
 from control.metrics import WorkerCounts
 from control.talk import Listed, Workers
-from control.usage import UsageTable
 from core.errors import FrameError
-from core.wire import FORMAT, Ack, Counts, Draining, Frame, FrameReader, Hello, Nack, Usage
+from core.wire import FORMAT, Ack, Counts, Draining, Frame, FrameReader, Hello, Nack, Usage, UsageTaken, pack
 
 __all__ = ["Feed", "Offer", "Peer", "WorkerState"]
 
@@ -65,10 +65,10 @@ class Feed:
     active: what a worker is given when it connects. candidate: what all of them are asked to take during an apply.
     """
 
-    def __init__(self, active: Offer, usage: UsageTable, counts: WorkerCounts, uid: int, log: Log) -> None:
+    def __init__(self, active: Offer, intake: Intake, counts: WorkerCounts, uid: int, log: Log) -> None:
         self.active = active
         self.candidate: Offer | None = None
-        self.usage = usage
+        self.intake = intake
         self.counts = counts
         self.uid = uid
         self.log = log
@@ -254,7 +254,8 @@ class Peer(asyncio.Protocol):
             case Hello():
                 self._hello(frame)
             case Usage() if self.index >= 0:
-                self.feed.usage.add(frame.events)
+                self.feed.intake.take(self.index, frame.records)
+                self._transport.write(pack(UsageTaken(frame.number)))
             case Counts() if self.index >= 0:
                 self._counted(frame)
             case Draining() if self.index >= 0:

@@ -17,12 +17,12 @@ import uvloop
 
 from control.api import AdminServer, application
 from control.feed import Feed, Peer
+from control.intake import Intake
 from control.log import Log
 from control.metrics import WorkerCounts
 from control.publish import Active, Publisher, resume
 from control.supervise import CONFIG_REFUSED
 from control.talk import Ready, Serving, line, to_control
-from control.usage import UsageTable
 from core.errors import ConfigError
 
 __all__ = ["main"]
@@ -52,8 +52,8 @@ async def serve(asked: argparse.Namespace, active: Active, log: Log) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    usage = UsageTable()
-    feed = Feed(active.offer, usage, WorkerCounts(), os.geteuid(), log)
+    intake = Intake()
+    feed = Feed(active.offer, intake, WorkerCounts(), os.geteuid(), log)
     publisher = Publisher(feed, active, asked.config, asked.data, log)
     workers = await loop.create_unix_server(
         lambda: Peer(feed), sock=socket.socket(fileno=asked.control_fd), backlog=4096

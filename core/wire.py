@@ -1,7 +1,8 @@
 """Frames between control and worker: a 4-byte big-endian length, then one tagged Struct in msgpack.
 
-Control pushes snapshots down; workers send hello, ack or nack, usage and counts up. Both ends are of one build: a frame
-with an unknown tag or field is an error, never skipped, and `Hello.format` tells two builds apart before all else.
+Control pushes snapshots down and says which usage it has; workers send hello, ack or nack, usage and counts up. Both
+ends are of one build: a frame with an unknown tag or field is an error, never skipped, and `Hello.format` tells two
+builds apart before all else.
 """
 
 import msgspec
@@ -21,11 +22,11 @@ __all__ = [
     "Nack",
     "Push",
     "Usage",
-    "UsageEvent",
+    "UsageTaken",
     "pack",
 ]
 
-FORMAT = 1
+FORMAT = 2
 MAX_FRAME = 256 * 1024 * 1024
 
 
@@ -81,42 +82,20 @@ class Draining(_Frame, frozen=True):
     """The worker takes no more callers and ends when its calls have: it owes no answer to a push any more."""
 
 
-class UsageEvent(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
-    """One finished call. (worker, boot, seq) is its identity; taking it in twice counts it once.
+class Usage(_Frame, frozen=True):
+    """Usage events, oldest first, as the worker keeps them.
 
-    time_ms: Unix time of its end, in ms. snapshot: the digest it was served under. target: ``provider/model`` that
-    answered, or ``""``. status: as the caller saw it. error: the machine word of a failure, or ``""``. attempts: calls
-    made upstream. latency_us: from the head read to just before the last bytes leave; first_us: to the first byte of
-    the answer's body. input_total .. reasoning: tokens, meaningful only if usage_known (else 0).
+    number: of this batch; control answers with it. records: as in `core.records`, each a `core.usage.UsageEvent`.
     """
 
-    worker: int
-    boot: str
-    seq: int
-    time_ms: int
-    snapshot: str
-    request_id: str
-    consumer: str
-    route: str
-    model: str
-    target: str
-    status: int
-    error: str
-    stream: bool
-    attempts: int
-    latency_us: int
-    first_us: int
-    input_total: int
-    output_total: int
-    cache_read: int
-    reasoning: int
-    usage_known: bool
+    number: int
+    records: bytes
 
 
-class Usage(_Frame, frozen=True):
-    """Usage events, oldest first."""
+class UsageTaken(_Frame, frozen=True):
+    """Control has the batch of this number, for good: the worker need not keep it."""
 
-    events: list[UsageEvent]
+    number: int
 
 
 class Counts(_Frame, frozen=True):
@@ -129,7 +108,7 @@ class Counts(_Frame, frozen=True):
     counts: list[int]
 
 
-Frame = Hello | Push | Ack | Nack | Usage | Counts | Draining
+Frame = Hello | Push | Ack | Nack | Usage | UsageTaken | Counts | Draining
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Frame] = msgspec.msgpack.Decoder(Frame)

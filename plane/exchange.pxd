@@ -6,6 +6,7 @@ from plane.timers cimport Timed
 
 cdef class Downstream(Timed):
     cdef public bint full
+    cdef public bint secure
 
     cpdef want_body(self, Exchange exchange, long long limit)
     cpdef answer(self, int status, bytes fields, bytes body)
@@ -96,6 +97,7 @@ cdef class Exchange(Timed):
 
     # relay
     cdef public bint committed
+    cdef public long long relayed
     cdef public bytes tail
     cdef public object scan
 

@@ -22,13 +22,15 @@ log = logging.getLogger("headgate.plane")
 class Downstream(Timed):
     """A door's end of one connection (HTTP/1.1) or stream (HTTP/2): what the pipeline knows of the caller.
 
-    full: the caller reads slowly; wait before the next `write`. `Exchange.resume` is called when that ends.
+    secure: the caller came over TLS. full: the caller reads slowly; wait before the next `write`. `Exchange.resume` is
+    called when that ends.
     When the caller leaves, the door interrupts the exchange.
 
     fields: header lines, each ``name: value`` and CRLF; framing (length, connection) is the door's own.
     """
 
     full: bool
+    secure: bool
 
     def want_body(self, exchange: Exchange, limit: int) -> None:
         """Let the body in, up to `limit` bytes; more interrupts the exchange with 413."""
@@ -71,8 +73,8 @@ class Exchange(Timed):
     was spent waiting for connections; `sent` is when the first attempt went out, 0 before. `answer_parts`
     holds `answer_held` bytes not yet relayed. `answer_head` says that the answer's head is complete, `answer_streams`
     that it is relayed as it comes, `answer_stopped` that the upstream waits for the caller.
-    relay: `committed` says that a status has been sent; `tail` holds the terminal bytes back until the call is
-    recorded.
+    relay: `committed` says that a status has been sent, `relayed` counts the bytes of its body; `tail` holds the
+    terminal bytes back until the call is recorded.
     settle: `usage` is None where none is known.
     answer: what the caller gets: `status`, header lines `fields`, body `reply`; `error` is a code, "" for success.
     """
@@ -134,6 +136,7 @@ class Exchange(Timed):
     first_byte: int
 
     committed: bool
+    relayed: int
     scan: Any
     usage: Any
     status: int

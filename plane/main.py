@@ -18,15 +18,16 @@ from pathlib import Path
 import uvloop
 
 from core.metrics import slot
+from plane.delivery import Delivery
 from plane.feed import Feed
 from plane.gauges import Reporter
 from plane.http1.door import Door
 from plane.http1.server import Connection
-from plane.ledger import Ledger
 from plane.log import Lines
 from plane.metrics import Metrics
 from plane.notice import Notice
 from plane.phases import serve
+from plane.rings import open_ledger
 from plane.runtime import Runtime
 from plane.shared import Shared
 from plane.timers import TICK, Timers
@@ -109,15 +110,16 @@ async def work(args: argparse.Namespace, notice: Notice) -> None:
     """Run a worker until SIGTERM."""
     listener = inherited(args.listen_fd)
     timers = Timers()
-    ledger = Ledger(args.worker, secrets.token_hex(8))
+    ledger = open_ledger(args.data / "rings", args.worker, secrets.token_hex(8))
     shared = Shared(args.worker, args.data / "limits", timers, ledger, Metrics())
     worker = Worker(listener, shared, timers)
-    feed = Feed(args.control, ledger, worker.go_live)
+    delivery = Delivery(ledger)
+    feed = Feed(args.control, delivery, worker.go_live)
     reporter = Reporter(shared, worker.door, feed)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.stopping.set)
-    jobs = (feed.run(), feed.report(), reporter.run(), worker.accept(notice), worker.tick())
+    jobs = (feed.run(), delivery.run(), reporter.run(), worker.accept(notice), worker.tick())
     tasks = [loop.create_task(job) for job in jobs]
     stopped = loop.create_task(worker.stopping.wait())
     await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)

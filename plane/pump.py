@@ -30,6 +30,7 @@ def pump(exchange: Exchange) -> bool:
         if exchange.answer_ended:
             exchange.tail = data
         elif data:
+            exchange.relayed += len(data)
             downstream.write(data)
     if exchange.upstream is not None:
         exchange.upstream.pause()

@@ -10,3 +10,4 @@ from plane.runtime cimport Candidate, Consumer, Model, Route, Runtime
 cpdef take_id(Exchange exchange)
 @cython.locals(consumer=Consumer, route=Route, ledger=Ledger, now="long long", target=Candidate, model=Model)
 cpdef record(Exchange exchange)
+cdef long long bytes_out(Exchange exchange) except -1

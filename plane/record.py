@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from time import monotonic_ns, time_ns
 
-from core.wire import UsageEvent
+from core.usage import UsageEvent
 from plane.exchange import Exchange
 from plane.measure import count_unrecorded, measure_phases
 
 __all__ = ["record", "take_id"]
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+
+MAX_PATH = 256
+"""Bytes of a path that are kept."""
 
 
 def take_id(exchange: Exchange) -> None:
@@ -36,9 +39,7 @@ def record(exchange: Exchange) -> None:
     model = exchange.model
     ledger.append(
         UsageEvent(
-            ledger.worker,
-            ledger.boot,
-            ledger.next_sequence(),
+            ledger.next_event_id(),
             time_ns() // 1_000_000,
             exchange.runtime.digest,
             exchange.request_id.decode(),
@@ -57,5 +58,18 @@ def record(exchange: Exchange) -> None:
             usage.cache_read if usage is not None else 0,
             usage.reasoning if usage is not None else 0,
             usage is not None,
+            exchange.method.decode("latin-1"),
+            exchange.path[:MAX_PATH].decode("latin-1"),
+            exchange.peer.decode("latin-1"),
+            exchange.body_size,
+            bytes_out(exchange),
+            "https" if exchange.downstream.secure else "http",
         )
     )
+
+
+def bytes_out(exchange: Exchange) -> int:
+    """Return the bytes of the body that the caller gets: those that went out already, and those that `send` will."""
+    if exchange.error == "caller_gone" or exchange.method == b"HEAD":
+        return exchange.relayed
+    return exchange.relayed + len(exchange.tail if exchange.committed else exchange.reply)

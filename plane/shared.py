@@ -103,7 +103,8 @@ class Shared:
             fcntl.flock(self.file, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """Close the pools and the table."""
+        """Close the pools, the table and the ledger."""
         for pool in self.pools.values():
             pool.close()
         self.file.close()
+        self.ledger.close()

@@ -15,14 +15,15 @@ import msgspec
 
 from core.cells import Cells, size_for
 from core.model import Config
+from core.records import cut
 from core.snapshot import seal
 from plane.compile import compile_snapshot
 from plane.http1.client import Pool, UpstreamConnection
 from plane.http1.door import Door
 from plane.http1.server import Connection
-from plane.ledger import Ledger
 from plane.metrics import Metrics
 from plane.phases import serve
+from plane.rings import open_ledger
 from plane.shared import Shared
 from plane.timers import Timers
 
@@ -125,7 +126,7 @@ class Worker:
     def __init__(self, folder: Path) -> None:
         self.loop = Loop()
         self.timers = Timers()
-        self.ledger = Ledger(0, "0123456789abcdef")
+        self.ledger = open_ledger(folder / "rings", 0, "0123456789abcdef")
         limits = folder / "limits"
         with limits.open("wb") as file:
             file.truncate(size_for(16))
@@ -158,8 +159,12 @@ class Worker:
         raise AssertionError(f"{pool} dials")
 
     def drain(self) -> int:
-        """Take the ledger's events, as the feed does; return how many there were."""
-        return len(self.ledger.take())
+        """Take the ledger's events, as control's answers do; return how many there were."""
+        events = 0
+        while records := self.ledger.batch():
+            events += sum(1 for _ in cut(records))
+            self.ledger.taken(self.ledger.number)
+        return events
 
     def close(self) -> None:
         """Close the files."""

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from control.feed import Feed, Peer
+from control.intake import Intake
 from control.log import Log
 from control.metrics import WorkerCounts
 from control.publish import Publisher, resume
-from control.usage import UsageTable
 from core.wire import FORMAT, Frame, Hello
 from tests.control.scripted_worker import ScriptedWorker
 
@@ -42,7 +42,7 @@ class Control:
 
     async def start(self, patience: float = 5.0) -> None:
         active = resume(self.config, self.data, self.log)
-        self.feed = Feed(active.offer, UsageTable(), WorkerCounts(), os.geteuid(), self.log)
+        self.feed = Feed(active.offer, Intake(), WorkerCounts(), os.geteuid(), self.log)
         self.publisher = Publisher(self.feed, active, self.config, self.data, self.log, patience)
         self.server = await asyncio.get_running_loop().create_unix_server(lambda: Peer(self.feed), str(self.socket))
 

@@ -25,14 +25,18 @@ class ScriptedWorker:
     def send(self, frame: Frame) -> None:
         self.writer.write(pack(frame))
 
-    async def push(self) -> Push:
-        """Return the next push; fails the test if none comes."""
+    async def next(self) -> Frame:
+        """Return what control says next; fails the test if nothing comes."""
         async with asyncio.timeout(5):
             while not self.queue:
                 data = await self.reader.read(65536)
                 assert data, "control closed the connection"
                 self.queue += self.frames.feed(data)
-        frame = self.queue.pop(0)
+        return self.queue.pop(0)
+
+    async def push(self) -> Push:
+        """Return the next push; fails the test if something else comes."""
+        frame = await self.next()
         assert isinstance(frame, Push)
         return frame
 

@@ -5,14 +5,15 @@ from typing import Any
 import pytest
 
 from control.feed import Peer
-from core.wire import FORMAT, Ack, Hello, Nack, Usage, UsageEvent
+from core.usage import UsageEvent
+from core.wire import FORMAT, Ack, Hello, Nack, Usage, UsageTaken
+from tests import ledgers
 from tests.control.scripted_worker import workers
+from tests.ledgers import records_of
 
 
-def event(seq: int) -> UsageEvent:
-    return UsageEvent(
-        0, "boot-0", seq, 0, "", "", "payments", "", "first", "", 200, "", False, 1, 0, 0, 3, 5, 0, 0, True
-    )
+def event(number: int) -> UsageEvent:
+    return ledgers.event(number, consumer="payments", model="first", input_total=3, output_total=5, usage_known=True)
 
 
 async def test_a_worker_gets_the_active_snapshot_when_it_connects(control: Any) -> None:
@@ -51,19 +52,20 @@ async def test_the_successor_of_a_worker_takes_its_place_and_the_old_connection_
 
 
 async def test_usage_is_counted_once_even_if_it_is_sent_again_after_a_reconnect(control: Any) -> None:
-    for batch in ([event(1), event(2)], [event(1), event(2), event(3)]):
+    for number, batch in enumerate(([event(1), event(2)], [event(1), event(2), event(3)])):
         (worker,) = await control.serving(0)
-        worker.send(Usage(batch))
+        worker.send(Usage(number, records_of(*batch)))
+        assert await worker.next() == UsageTaken(number)
         worker.close()
         await control.until(lambda: not control.feed.peers)
-    (row,) = control.feed.usage.rows()
+    (row,) = control.feed.intake.table.rows()
     assert (row.requests, row.input_tokens, row.output_tokens) == (3, 9, 15)
 
 
 @pytest.mark.parametrize(
     "frames",
     [
-        (Usage([]),),
+        (Usage(1, b""),),
         (Ack(1, "00"),),
         (Hello(FORMAT + 1, 0, 1, "b"),),
         (Hello(FORMAT, 64, 1, "b"),),

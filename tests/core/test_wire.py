@@ -1,5 +1,3 @@
-import struct
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,36 +5,14 @@ from hypothesis import strategies as st
 from core import wire
 from core.errors import FrameError
 
-EVENT = wire.UsageEvent(
-    worker=1,
-    boot="b-1",
-    seq=7,
-    time_ms=1_700_000_000_000,
-    snapshot="ab" * 32,
-    request_id="r-1",
-    consumer="payments",
-    route="",
-    model="smart",
-    target="openai/gpt-4o-mini",
-    status=200,
-    error="",
-    stream=True,
-    attempts=2,
-    latency_us=1_234,
-    first_us=456,
-    input_total=10,
-    output_total=2**40,
-    cache_read=0,
-    reasoning=3,
-    usage_known=True,
-)
 FRAMES = [
     wire.Hello(format=wire.FORMAT, worker=0, pid=42, boot="b-1"),
     wire.Push(version=3, digest="cd" * 32, snapshot=b"\x00\xffbytes", secrets={"env:KEY": "sk-secret"}),
     wire.Ack(version=3, digest="cd" * 32),
     wire.Nack(version=4, digest="ef" * 32, reason="two routes match the same requests"),
-    wire.Usage(events=[EVENT, EVENT]),
-    wire.Usage(events=[]),
+    wire.Usage(number=1, records=b"\x00\xffrecords"),
+    wire.Usage(number=2**53, records=b""),
+    wire.UsageTaken(number=2),
     wire.Draining(),
 ]
 STREAM = b"".join(wire.pack(frame) for frame in FRAMES)
@@ -135,9 +111,3 @@ def test_a_push_never_shows_its_secrets() -> None:
     for text in (repr(FRAMES[1]), str(FRAMES[1]), f"{FRAMES[1]}"):
         assert "sk-secret" not in text
         assert "***" in text
-
-
-def test_a_usage_event_is_sent_as_a_bare_list() -> None:
-    body = wire.pack(wire.Usage(events=[EVENT]))
-    assert b"consumer" not in body
-    assert struct.pack(">Q", EVENT.output_total) in body

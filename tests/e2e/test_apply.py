@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from core.wire import FORMAT, Frame, Hello, Usage, UsageEvent
+from core.wire import FORMAT, Frame, Hello, Usage
 from tests.control.scripted_worker import ScriptedWorker
 from tests.e2e.processes import DEADLINE, Gateway, environment_of, headgate
+from tests.ledgers import event, records_of
 
 TEN_MISTAKES = """
 listen: {http: 127.0.0.1:8080, wrokers: 2}
@@ -141,10 +142,10 @@ async def test_control_killed_in_the_middle_of_a_push_comes_back_with_the_old_ve
 async def test_usage_that_workers_send_is_shown_in_status(gateway: Gateway, workers: Workers) -> None:
     gateway.start("control").wait(lambda: gateway.running[0].events("serving"))
     events = [
-        UsageEvent(0, "boot-0", seq, 0, "", "", "payments", "", "m", "", 200, "", False, 1, 0, 0, 3, 5, 0, 0, True)
-        for seq in (1, 2, 2)
+        event(number, consumer="payments", model="m", input_total=3, output_total=5, usage_known=True)
+        for number in (1, 2, 2)
     ]
-    await workers.connect(0, Usage(events))
+    await workers.connect(0, Usage(1, records_of(*events)))
     done = run(gateway, "status")
     assert re.search(r"^payments +m +2 +0 +6 +10 +0$", done.stdout, re.MULTILINE)
 

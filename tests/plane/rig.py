@@ -14,19 +14,19 @@ from core.cells import Cells, size_for
 from core.errors import GatewayError
 from core.model import Config
 from core.snapshot import seal
-from core.wire import UsageEvent
+from core.usage import UsageEvent
 from plane.compile import compile_snapshot
 from plane.exchange import Downstream, Exchange
 from plane.http1.client import Pool, UpstreamConnection
 from plane.http1.door import Door
 from plane.http1.origin import Origin, TimeoutsNs
 from plane.http1.server import Connection
-from plane.ledger import Ledger
 from plane.metrics import Metrics
 from plane.phases import serve
 from plane.runtime import Runtime
 from plane.shared import Shared
 from plane.timers import Timers
+from tests.ledgers import make_ledger, take
 
 SECOND = 1_000_000_000
 KEY = "hg-key-of-a-test"
@@ -292,7 +292,7 @@ class Gateway:
     def __init__(self, folder: Path, config: Mapping[str, Any], secrets: Mapping[str, str] | None = None) -> None:
         self.loop = ScriptedLoop()
         self.timers = Timers()
-        self.ledger = Ledger(0, "0123456789abcdef")
+        self.ledger = make_ledger()
         self.metrics = Metrics()
         limits = folder / "limits"
         if not limits.exists():
@@ -328,7 +328,7 @@ class Gateway:
 
     def events(self) -> list[UsageEvent]:
         """Return the usage events since the last call."""
-        return self.ledger.take()
+        return take(self.ledger)
 
     def concurrent(self) -> int:
         """Return how many requests hold the concurrency of the consumers that were seen."""

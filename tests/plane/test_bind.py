@@ -11,11 +11,11 @@ from core.errors import GatewayError
 from core.model import Config
 from core.snapshot import seal
 from plane.compile import compile_snapshot
-from plane.ledger import Ledger
 from plane.metrics import Metrics
 from plane.runtime import Runtime
 from plane.shared import Shared
 from plane.timers import Timers
+from tests.ledgers import make_ledger
 
 
 def shared_of(directory: Path, rows: int = 16) -> Shared:
@@ -23,7 +23,7 @@ def shared_of(directory: Path, rows: int = 16) -> Shared:
     path.write_bytes(bytes(size_for(rows)))
     with path.open("r+b") as file:
         Cells(mmap.mmap(file.fileno(), 0)).prepare(bytes(16))
-    return Shared(0, path, Timers(), Ledger(0, "0123456789abcdef"), Metrics())
+    return Shared(0, path, Timers(), make_ledger(), Metrics())
 
 
 def runtime_of(weights: list[int]) -> Runtime:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.wire import UsageEvent
+from core.usage import UsageEvent
 from plane.record import take_id
 from tests.plane.conftest import Starter
 from tests.plane.rig import Gateway, ScriptedTransport, answer, make_exchange, one_model
@@ -46,7 +46,7 @@ def test_a_call_leaves_one_event_with_all_there_is_to_know(gateway: Gateway) -> 
     gateway.caller().ask("/v1/chat/completions", b'{"model":"m","messages":[]}', fields=b"x-request-id: r-1\r\n")
     peer.say(answer(COMPLETION))
     event = recorded(gateway)
-    assert (event.worker, event.boot, event.seq) == (0, "0123456789abcdef", 1)
+    assert (event.worker, event.id) == (0, 1)
     assert (event.request_id, event.consumer, event.route) == ("r-1", "c", "chat.completions")
     assert (event.model, event.target) == ("m", "p/real")
     assert (event.status, event.error, event.stream, event.attempts) == (200, "", False, 1)
@@ -54,6 +54,8 @@ def test_a_call_leaves_one_event_with_all_there_is_to_know(gateway: Gateway) -> 
     assert event.usage_known
     assert event.snapshot == gateway.runtime.digest
     assert event.latency_us >= event.first_us >= 0
+    assert (event.method, event.path, event.peer, event.door) == ("POST", "/v1/chat/completions", "127.0.0.1", "http")
+    assert (event.bytes_in, event.bytes_out) == (27, len(COMPLETION))
 
 
 def test_an_answer_without_usage_is_recorded_as_unknown(gateway: Gateway) -> None:

@@ -13,12 +13,13 @@ from core.cells import Cells, size_for
 from core.model import Config
 from core.snapshot import encode, seal
 from core.wire import Ack, Nack, Push
+from plane.delivery import Delivery
 from plane.feed import Feed
-from plane.ledger import Ledger
 from plane.main import Worker
 from plane.metrics import Metrics
 from plane.shared import Shared
 from plane.timers import Timers
+from tests.ledgers import make_ledger
 
 
 @pytest.fixture
@@ -34,11 +35,11 @@ class Swaps:
     """A worker that takes configs as control pushes them."""
 
     def __init__(self, limits: Path) -> None:
-        self.timers, self.ledger = Timers(), Ledger(0, "0123456789abcdef")
+        self.timers, self.ledger = Timers(), make_ledger()
         self.shared = Shared(0, limits, self.timers, self.ledger, Metrics())
         self.listener = socket.socket()
         self.worker = Worker(self.listener, self.shared, self.timers)
-        self.feed = Feed("", self.ledger, self.worker.go_live)
+        self.feed = Feed("", Delivery(self.ledger), self.worker.go_live)
         self.version = 0
 
     def push(self, config: dict[str, Any]) -> Ack | Nack:

@@ -1,0 +1,65 @@
+"""The usage event: what is kept of one finished call, and the number it is known by."""
+
+from msgspec import Struct, msgpack
+
+__all__ = ["SEQUENCE_BITS", "WORKER_SHIFT", "UsageEvent", "decode_event", "encode_event", "make_id"]
+
+SEQUENCE_BITS = 25
+"""Bits of an id that count the events of one generation of a ring; a count that runs over carries into it."""
+WORKER_SHIFT = 57
+"""Where in an id the worker's index stands; what is below is the number that its ring gave."""
+
+
+class UsageEvent(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
+    """One finished call. (host, id) is its identity, the host being that of the file or connection it comes from.
+
+    id: see `make_id`. time_ms: Unix time of its end, in ms. snapshot: the digest it was served under. target:
+    ``provider/model`` that answered, or ``""``. status: as the caller saw it. error: the machine word of a failure, or
+    ``""``. attempts: calls made upstream. latency_us: from the head read to just before the last bytes leave; first_us:
+    to the first byte of the answer's body. input_total .. reasoning: tokens, meaningful only if usage_known (else 0).
+    method, path: of the request; the path without its query and at most 256 characters of it. peer: the caller's
+    address. bytes_in, bytes_out: of the two bodies, without framing. door: ``http`` or ``https``.
+    """
+
+    id: int
+    time_ms: int
+    snapshot: str
+    request_id: str
+    consumer: str
+    route: str
+    model: str
+    target: str
+    status: int
+    error: str
+    stream: bool
+    attempts: int
+    latency_us: int
+    first_us: int
+    input_total: int
+    output_total: int
+    cache_read: int
+    reasoning: int
+    usage_known: bool
+    method: str = ""
+    path: str = ""
+    peer: str = ""
+    bytes_in: int = 0
+    bytes_out: int = 0
+    door: str = "http"
+
+    @property
+    def worker(self) -> int:
+        """The index of the worker that served the call."""
+        return self.id >> WORKER_SHIFT
+
+
+def make_id(worker: int, generation: int, sequence: int) -> int:
+    """Return the id of an event, below 2**63: the ids of one worker index only grow, over all of its lives.
+
+    worker: 0 to 63. generation: of its ring, a Unix second. sequence: of the event in that generation.
+    """
+    return worker << WORKER_SHIFT | (generation << SEQUENCE_BITS) + sequence
+
+
+encode_event = msgpack.Encoder().encode
+decode_event = msgpack.Decoder(UsageEvent).decode
