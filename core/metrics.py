@@ -56,6 +56,17 @@ WORKER = (
         ("http", "https"),
     ),
     Metric("headgate_connections", "gauge", "Connections of callers that are open.", "door", ("http", "https")),
+    Metric("headgate_in_flight", "gauge", "Requests under way to an upstream."),
+    Metric("headgate_in_flight_room", "gauge", "How many may be: the cap, or less while a worker cannot keep up."),
+    Metric("headgate_held_bytes", "gauge", "Bytes of bodies and answers that workers hold."),
+    Metric(
+        "headgate_shed_requests_total",
+        "counter",
+        "Requests refused for want of room: too many in flight, too many bytes held, one consumer with most of it, "
+        "or a body that grew too large meanwhile.",
+        "reason",
+        ("in_flight", "bytes", "share", "growth"),
+    ),
     Metric(
         "headgate_unrouted_requests_total",
         "counter",

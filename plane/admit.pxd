@@ -2,6 +2,7 @@ cimport cython
 
 from plane.exchange cimport Exchange
 from plane.runtime cimport Consumer
+from plane.shed cimport join
 
 
 cdef long long SECOND

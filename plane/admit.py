@@ -10,6 +10,7 @@ from time import monotonic_ns
 
 from core.errors import GatewayError
 from plane.exchange import Exchange
+from plane.shed import join
 
 __all__ = ["admit"]
 
@@ -21,6 +22,7 @@ def admit(exchange: Exchange) -> None:
     consumer = exchange.consumer
     if not consumer.bound:
         exchange.runtime.shared.bind_limits(consumer)
+    join(exchange, consumer.tally)
     if consumer.concurrency is not None:
         if consumer.concurrency.take() < 0:
             raise GatewayError(

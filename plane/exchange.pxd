@@ -1,6 +1,7 @@
 cimport cython
 
 from core.limits cimport ConcurrencyLimit
+from plane.overload cimport Gauge, Tally
 from plane.timers cimport Timed
 
 
@@ -55,6 +56,11 @@ cdef class Exchange(Timed):
 
     # identify
     cdef public object consumer
+
+    # shed
+    cdef readonly Gauge gauge
+    cdef readonly Tally tally
+    cdef readonly long long held
 
     # admit
     cdef public ConcurrencyLimit holding
@@ -115,5 +121,10 @@ cdef class Exchange(Timed):
     cpdef resume(self)
     cpdef interrupt(self, Exception fault)
     cpdef bytes take_answer(self)
+    cpdef hold(self, long long size)
+    cdef enter(self, Gauge gauge)
+    cdef join(self, Tally tally)
+    cdef leave_gauge(self)
+    cdef bint is_squeezed(self) except -1
     cdef bint move(self) except -1
     cdef step(self)

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
+from plane.overload import Gauge, Tally
 from plane.timers import Timed
 
 __all__ = ["Downstream", "Exchange"]
@@ -65,8 +66,10 @@ class Exchange(Timed):
     """The fields stand in groups, one for each phase of design section 3.2; only that phase writes its group.
 
     door: `path` and `query` are raw bytes of the request target; `started` is monotonic nanoseconds; `credential` is
-    what the caller sent as key, b"" if nothing; `content_length` -1 if unknown; `body_ns` was
-    spent waiting for the body.
+    what the caller sent as key, b"" if nothing; `content_length` -1 if unknown; `body_ns` was spent
+    waiting for the body.
+    shed: `gauge` is what the request is counted in, None while it is not; `held` is how many bytes of it are, and
+    `tally` counts them for its consumer.
     admit: `holding` is the concurrency limit to release, if any; `limit` is -1 where no rate applies.
     decode: `edits` is the dialect's note of where the body is changed for a target.
     call: `target` is the candidate tried last, `answering` the one whose answer is being relayed. `connection_ns`
@@ -101,6 +104,10 @@ class Exchange(Timed):
 
     route: Any
     consumer: Any
+
+    gauge: Gauge | None
+    tally: Tally | None
+    held: int
 
     holding: Any
     remaining: int
@@ -214,6 +221,7 @@ class Exchange(Timed):
             # `serve` answers for its failures; this one is of the answer itself, and must not reach another's stack.
             log.exception("request %r failed inside the gateway", self.request_id)
             self.coroutine = None
+            self.leave_gauge()
             self.downstream.abort()
             self.downstream.ended(self)
         finally:
@@ -234,6 +242,40 @@ class Exchange(Timed):
             self.awake = False
             raise StopIteration
 
+    def enter(self, gauge: Gauge) -> None:
+        """Be counted in `gauge`, which has let the request in, until `leave_gauge`."""
+        self.gauge = gauge
+        self.hold(self.body_size)
+
+    def join(self, tally: Tally) -> None:
+        """Be counted for a consumer as well."""
+        self.tally = tally
+        tally.in_flight += 1
+        tally.held += self.held
+
+    def hold(self, size: int) -> None:
+        """Count `size` bytes more in memory, or fewer where it is negative; of no effect unless counted at all."""
+        if self.gauge is not None:
+            self.held += size
+            self.gauge.held += size
+            if self.tally is not None:
+                self.tally.held += size
+
+    def leave_gauge(self) -> None:
+        """Be counted no longer; once is enough, more does no harm."""
+        if self.gauge is not None:
+            self.gauge.in_flight -= 1
+            self.gauge.held -= self.held
+            self.gauge = None
+        if self.tally is not None:
+            self.tally.in_flight -= 1
+            self.tally.held -= self.held
+            self.tally = None
+
+    def is_squeezed(self) -> bool:
+        """Tell whether the worker holds more bytes than it may, so that this exchange must not hold more of them."""
+        return self.gauge is not None and self.gauge.is_over()
+
     def take_answer(self) -> bytes:
         """Return what has come of the answer's body since the last call, and let the upstream send on."""
         if self.answer_stopped and self.upstream is not None:
@@ -243,5 +285,6 @@ class Exchange(Timed):
             return b""
         data: bytes = parts[0] if len(parts) == 1 else b"".join(parts)
         self.answer_parts = []
+        self.hold(-self.answer_held)
         self.answer_held = 0
         return data

@@ -18,6 +18,9 @@ REPORT = 1.0
 """Seconds between two reports."""
 
 CONNECTIONS = slot("headgate_connections", "http")
+IN_FLIGHT = slot("headgate_in_flight")
+ROOM = slot("headgate_in_flight_room")
+HELD = slot("headgate_held_bytes")
 BUSY = slot("headgate_upstream_connections", "busy")
 IDLE = slot("headgate_upstream_connections", "idle")
 DIALLING = slot("headgate_upstream_connections", "dialling")
@@ -60,6 +63,10 @@ class Reporter:
         idle = sum(len(pool.idle) for pool in pools)
         dialling = sum(pool.dialling for pool in pools)
         metrics.set(CONNECTIONS, len(self.door.connections))
+        gauge = self.shared.gauge
+        metrics.set(IN_FLIGHT, gauge.in_flight)
+        metrics.set(ROOM, gauge.room)
+        metrics.set(HELD, gauge.held)
         metrics.set(IDLE, idle)
         metrics.set(DIALLING, dialling)
         metrics.set(BUSY, sum(pool.size for pool in pools) - idle - dialling)

@@ -26,6 +26,7 @@ from plane.http1.server import Connection
 from plane.log import Lines
 from plane.metrics import Metrics
 from plane.notice import Notice
+from plane.overload import Gauge
 from plane.phases import serve
 from plane.rings import open_ledger
 from plane.runtime import Runtime
@@ -38,6 +39,7 @@ DRAIN_TIME = 30.0
 """Seconds that requests under way get after SIGTERM."""
 
 LAG = slot("headgate_loop_lag_seconds")
+MAX_CONNECTIONS, MAX_IN_FLIGHT, MAX_HELD = 10_000, 4_096, 256 * 1024 * 1024
 
 log = logging.getLogger("headgate.plane")
 
@@ -51,7 +53,7 @@ class Worker:
         self.timers = timers
         self.runtime: Runtime | None = None
         self.drained = asyncio.Event()
-        self.door = Door(self, serve, timers, shared.metrics, self.drained.set)
+        self.door = Door(self, serve, timers, shared.metrics, shared.gauge, self.drained.set)
         self.server: asyncio.Server | None = None
         self.stopping = asyncio.Event()
         self.accepting = asyncio.Event()
@@ -84,10 +86,14 @@ class Worker:
             if now - second >= 1:
                 second = now
                 self.door.date = b"date: %b\r\n" % formatdate(now, usegmt=True).encode()
-            self.timers.run(time.monotonic_ns())
+            moment = time.monotonic_ns()
+            self.timers.run(moment)
+            self.door.hurry(moment)
             due = time.monotonic_ns() + int(TICK * 1e9)
             await asyncio.sleep(TICK)
-            self.shared.metrics.observe(LAG, (time.monotonic_ns() - due) // 1000)
+            late = time.monotonic_ns() - due
+            self.shared.metrics.observe(LAG, late // 1000)
+            self.shared.gauge.tick(late)
 
     async def drain(self) -> None:
         """Stop accepting at once, let requests end, and close what is left when time is up."""
@@ -111,7 +117,8 @@ async def work(args: argparse.Namespace, notice: Notice) -> None:
     listener = inherited(args.listen_fd)
     timers = Timers()
     ledger = open_ledger(args.data / "rings", args.worker, secrets.token_hex(8))
-    shared = Shared(args.worker, args.data / "limits", timers, ledger, Metrics())
+    gauge = Gauge(MAX_CONNECTIONS, MAX_IN_FLIGHT, MAX_HELD)
+    shared = Shared(args.worker, args.data / "limits", timers, ledger, Metrics(), gauge)
     worker = Worker(listener, shared, timers)
     delivery = Delivery(ledger)
     feed = Feed(args.control, delivery, worker.go_live)

@@ -20,6 +20,7 @@ from plane.match import match
 from plane.record import record, take_id
 from plane.relay import relay
 from plane.settle import settle
+from plane.shed import shed
 
 __all__ = ["serve"]
 
@@ -33,6 +34,8 @@ async def serve(exchange: Exchange) -> None:
         if exchange.fault is not None:
             await exchange
         route = match(exchange)
+        if route.handler is None:
+            shed(exchange)
         if route.needs_key:
             identify(exchange)
         if route.handler is not None:

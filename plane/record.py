@@ -1,4 +1,7 @@
-"""Phase 12: every request leaves one usage event; health checks and answers to malformed bytes leave none."""
+"""Phase 12: every request leaves one usage event; health checks, answers to malformed bytes and what is shed do not.
+
+A request that the worker has no room for costs as little as can be, here and where events are counted.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,8 @@ def record(exchange: Exchange) -> None:
     """Append the usage event of a finished request to the worker's ledger."""
     consumer = exchange.consumer
     route = exchange.route
+    if consumer is None and exchange.error == "overloaded":
+        return  # `shed` has counted it.
     if route is None or (consumer is None and route.handler is not None):
         count_unrecorded(exchange)
         return

@@ -3,6 +3,7 @@ cimport cython
 from core.cells cimport KeyTable
 from core.endpoint cimport Endpoint
 from core.limits cimport ConcurrencyLimit, RateLimit
+from plane.overload cimport Tally
 from core.router cimport Router
 from core.cells cimport KeyTable
 from core.endpoint cimport Endpoint
@@ -30,6 +31,7 @@ cdef class Consumer:
     cdef public object limits
     cdef public RateLimit rate
     cdef public ConcurrencyLimit concurrency
+    cdef public Tally tally
     cdef public bint bound
     cdef public bytes rate_lines
 

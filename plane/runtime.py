@@ -76,7 +76,7 @@ class Target(Candidate):
 
 
 class Consumer:
-    """Who calls: the models it may use (None: all) and its limits, bound to their cells at first sight."""
+    """Who calls: the models it may use (None: all) and its limits; bound to cells and a tally at first sight."""
 
     def __init__(self, name: str, models: frozenset[str] | None, limits: Any) -> None:
         self.name = name
@@ -84,7 +84,8 @@ class Consumer:
         self.limits = limits
         self.rate: Any = None
         self.concurrency: Any = None
-        self.bound = limits is None
+        self.tally: Any = None
+        self.bound = False
         self.rate_lines = b""
 
 

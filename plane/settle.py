@@ -8,7 +8,8 @@ __all__ = ["settle"]
 
 
 def settle(exchange: Exchange) -> None:
-    """Read the usage and release the concurrency that the request held."""
+    """Read the usage and give back the concurrency and the place in the worker that the request held."""
+    exchange.leave_gauge()
     if exchange.holding is not None:
         exchange.holding.release()
         exchange.holding = None

@@ -1,4 +1,4 @@
-"""What outlives a snapshot in a worker: pools of connections, the cells of the limits, the ledger, the metrics."""
+"""What outlives a snapshot in a worker: pools, the cells of the limits, the ledger, the metrics, the gauge."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 from core.cells import CONCURRENCY, RATE, Cells, TableFullError
 from core.errors import GatewayError
@@ -20,6 +21,7 @@ from plane.http1.connect import dial
 from plane.http1.origin import Origin
 from plane.ledger import Ledger
 from plane.metrics import Metrics
+from plane.overload import Gauge, Tally
 from plane.runtime import Candidate
 from plane.timers import Timers
 
@@ -29,11 +31,15 @@ __all__ = ["Shared"]
 class Shared:
     """One worker's lasting state. Made in `main`; a runtime reaches it as `runtime.shared`."""
 
-    def __init__(self, worker: int, limits: Path, timers: Timers, ledger: Ledger, metrics: Metrics) -> None:
+    def __init__(
+        self, worker: int, limits: Path, timers: Timers, ledger: Ledger, metrics: Metrics, gauge: Gauge
+    ) -> None:
         self.worker = worker
         self.timers = timers
         self.ledger = ledger
         self.metrics = metrics
+        self.gauge = gauge
+        self.tallies: WeakValueDictionary[str, Tally] = WeakValueDictionary()
         self.pools: dict[Origin, Pool] = {}
         self.endpoints: dict[tuple[str, Origin], Candidate] = {}
         self.file = limits.open("r+b")
@@ -62,10 +68,15 @@ class Shared:
         self.endpoints = {key: known for key, known in self.endpoints.items() if known.origin in used}
 
     def bind_limits(self, consumer: Any) -> None:
-        """Give a consumer, at its first request, the cells of its limits: the same in every worker and generation.
+        """Give a consumer, at its first request, its tally and the cells of its limits: the same in every generation.
 
         GatewayError 503 where the table has no row left: a limit that cannot be kept lets nobody in.
         """
+        # Held by the consumers of all generations, and by what is in flight: it goes with the last of them.
+        consumer.tally = self.tallies.setdefault(consumer.name, Tally())
+        if consumer.limits is None:
+            consumer.bound = True
+            return
         try:
             self.find_cells(consumer, consumer.limits)
         except TableFullError:

@@ -22,6 +22,7 @@ from plane.http1.client import Pool, UpstreamConnection
 from plane.http1.door import Door
 from plane.http1.server import Connection
 from plane.metrics import Metrics
+from plane.overload import Gauge
 from plane.phases import serve
 from plane.rings import open_ledger
 from plane.shared import Shared
@@ -132,7 +133,7 @@ class Worker:
             file.truncate(size_for(16))
         with limits.open("r+b") as file, mmap.mmap(file.fileno(), 0) as table:
             Cells(table).prepare(b"b" * 16)
-        self.shared = Shared(0, limits, self.timers, self.ledger, Metrics())
+        self.shared = Shared(0, limits, self.timers, self.ledger, Metrics(), Gauge(1000, 1000, 1 << 28))
         self.runtime = compile_snapshot(seal(msgspec.convert(CONFIG, Config), 1), {"env:KEY": "sk-vendor"})
         self.upstreams: dict[str, End] = {}
         for candidate in self.runtime.candidates:
@@ -141,7 +142,7 @@ class Worker:
             self.shared.pools[origin] = pool
             self.upstreams[origin.host] = self.connect(pool)
         self.runtime.bind(self.shared)
-        self.door = Door(self, serve, self.timers, self.shared.metrics, lambda: None)
+        self.door = Door(self, serve, self.timers, self.shared.metrics, self.shared.gauge, lambda: None)
         self.door.date = b"date: Thu, 01 Jan 2026 00:00:00 GMT\r\n"
         self.caller = End(self.loop, Connection(self.door))
 

@@ -9,6 +9,7 @@ from plane.exchange import Exchange
 from plane.http1.door import Door
 from plane.http1.server import Connection
 from plane.metrics import Metrics
+from plane.overload import Gauge
 from plane.timers import Timers
 
 Measure = Callable[..., None]
@@ -39,7 +40,7 @@ async def answer_at_once(exchange: Exchange) -> None:
 
 @pytest.fixture
 def connection() -> Connection:
-    door = Door(SimpleNamespace(runtime=None), answer_at_once, Timers(), Metrics(), lambda: None)
+    door = Door(SimpleNamespace(runtime=None), answer_at_once, Timers(), Metrics(), Gauge(8, 8, 1024), lambda: None)
     door.date = b"date: Mon, 23 Nov 2026 12:00:00 GMT\r\n"
     made = Connection(door)
     made.connection_made(Transport())

@@ -283,7 +283,7 @@ class UpstreamConnection(Timed):
             if exchange.answer_held > HIGH_WATER:
                 self.pause()
             exchange.resume()
-        elif exchange.answer_held > MAX_HELD:
+        elif exchange.answer_held > MAX_HELD or exchange.is_squeezed():
             exchange.answer_streams = True
             exchange.resume()
 
@@ -430,6 +430,7 @@ class UpstreamConnection(Timed):
             exchange.first_byte = monotonic_ns()
         exchange.answer_parts.append(body)
         exchange.answer_held += len(body)
+        exchange.hold(len(body))
 
     def on_message_complete(self) -> None:
         """The answer is whole, unless it was an interim one."""
@@ -467,6 +468,7 @@ class UpstreamConnection(Timed):
         exchange.answer_head = False
         exchange.answer_ended = False
         exchange.answer_parts = []
+        exchange.hold(-exchange.answer_held)
         exchange.answer_held = 0
         self.due = self.until(now, self.first_token)
         if len(body) > 65536:

@@ -2,6 +2,7 @@ cimport cython
 
 from plane.http1.framing cimport is_valid_host
 from plane.metrics cimport Metrics
+from plane.overload cimport Gauge
 from plane.timers cimport Timers
 
 cdef long long MAX_HOSTS, SECOND
@@ -14,6 +15,7 @@ cdef class Door:
     cdef object drained
     cdef public Timers timers
     cdef public Metrics metrics
+    cdef public Gauge gauge
     cdef public set connections
     cdef set hosts
     cdef public bint draining
@@ -26,3 +28,4 @@ cdef class Door:
     cdef public long long linger_time
 
     cdef bint is_known_host(self, bytes host) except -1
+    cpdef long long idle_time(self)

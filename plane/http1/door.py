@@ -6,6 +6,7 @@ from typing import Any
 from plane.exchange import Exchange
 from plane.http1.framing import is_valid_host
 from plane.metrics import Metrics
+from plane.overload import Gauge
 from plane.timers import Timers
 
 __all__ = ["Door"]
@@ -19,6 +20,7 @@ class Door:
 
     live: has the current `runtime` as an attribute; each request takes it once.
     serve: makes the coroutine that serves one exchange.
+    gauge: counts the connections, and says when they are too many.
     date: the Date field line, renewed once a second by whoever owns the clock.
     drained: called when the last connection of a draining door has gone.
     draining: answer what is under way with ``connection: close`` and take nothing new.
@@ -32,12 +34,14 @@ class Door:
         serve: Callable[[Exchange], Coroutine[Any, Any, None]],
         timers: Timers,
         metrics: Metrics,
+        gauge: Gauge,
         drained: Callable[[], None],
     ) -> None:
         self.live = live
         self.serve = serve
         self.timers = timers
         self.metrics = metrics
+        self.gauge = gauge
         self.drained = drained
         self.hosts: set[bytes] = set()
         self.connections: set[Any] = set()
@@ -59,6 +63,20 @@ class Door:
         if len(self.hosts) < MAX_HOSTS:
             self.hosts.add(host)
         return True
+
+    def hurry(self, now: int) -> None:
+        """While connections are crowded, let those that are idle go sooner than they were promised."""
+        if self.gauge.crowding() > 0:
+            latest = now + self.idle_time()
+            for connection in self.connections:
+                connection.hurry(latest)
+
+    def idle_time(self) -> int:
+        """Return how long a connection may be idle now: a tenth of `max_idle_time` if crowded, a hundredth if very."""
+        crowding = self.gauge.crowding()
+        if crowding == 0:
+            return self.max_idle_time
+        return self.max_idle_time // (10 if crowding == 1 else 100)
 
     def drain(self) -> None:
         """Close idle connections now and the others after the answer they are at."""

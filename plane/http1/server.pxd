@@ -3,6 +3,7 @@ cimport cython
 from plane.exchange cimport Downstream, Exchange
 from plane.http1.door cimport Door
 from plane.http1.framing cimport chunk, kind_of, status_line
+from plane.shed cimport check_growth
 
 cdef int ACCEPTED, API_KEY, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, REQUEST_ID, TRANSFER_ENCODING
 cdef long long MAX_AHEAD, MAX_FIELDS, MAX_HEAD, MAX_PARTS, MAX_URL, MAX_WAITING, SECOND, SPACE
@@ -42,12 +43,15 @@ cdef class Connection(Downstream):
     cdef bint closing
     cdef bint lingering
     cdef bint gone
+    cdef long long unread
 
     # what the loop calls
     @cython.locals(active=Exchange, is_behind=bint)
     cpdef data_received(self, bytes data)
     @cython.locals(active=Exchange)
     cpdef resume_writing(self)
+    cdef release(self)
+    cpdef hurry(self, long long latest)
     cdef leave(self)
 
     # what the parser calls

@@ -32,6 +32,7 @@ from plane.http1.framing import (
     kind_of,
     status_line,
 )
+from plane.shed import check_growth
 
 __all__ = ["Connection"]
 
@@ -66,6 +67,7 @@ class Connection(Downstream):
     body_seen: int
     framing_fed: int
     joined: int
+    unread: int
     active: Any  # Exchange being served; None while there is none.
     serving: bool
     chunked: bool
@@ -94,6 +96,7 @@ class Connection(Downstream):
         self.door.connections.add(self)
         self.door.metrics.add(ACCEPTED, 1)
         self.door.timers.add(self)
+        self.door.gauge.opened()
 
     def data_received(self, data: bytes) -> None:
         """Parse what came and serve the requests that are complete as far as their heads."""
@@ -122,6 +125,8 @@ class Connection(Downstream):
         """Let go of everything; what is under way may still write, to nobody."""
         self.send = nowhere
         self.due = 0
+        self.door.gauge.closed()
+        self.release()
         self.door.connections.discard(self)
         if self.door.draining and not self.door.connections:
             self.door.drained()
@@ -142,10 +147,18 @@ class Connection(Downstream):
         """The caller reads slowly: it has `max_stall_time` to read on."""
         self.full = True
         self.due = monotonic_ns() + self.door.max_stall_time
+        self.unread = self.transport.get_write_buffer_size()
+        self.door.gauge.held += self.unread
+
+    def release(self) -> None:
+        """What the caller had left unread takes no memory any more."""
+        self.door.gauge.held -= self.unread
+        self.unread = 0
 
     def resume_writing(self) -> None:
         """The caller reads again."""
         self.full = False
+        self.release()
         active = self.active
         if self.closing:
             self.due = self.last_due()
@@ -258,6 +271,7 @@ class Connection(Downstream):
                 exchange.interrupt(too_large(exchange.body_limit))
         elif not self.broken:
             exchange.body_parts.append(body)
+        exchange.hold(len(body))
 
     def on_message_complete(self) -> None:
         """The request is whole, unless the parser thinks so because it asked for an upgrade."""
@@ -335,6 +349,9 @@ class Connection(Downstream):
         if len(parts) - self.joined > MAX_PARTS:
             parts[self.joined :] = [b"".join(parts[self.joined :])]
             self.joined += 1
+        if check_growth(exchange):
+            self.broken = True
+            return
         if not self.full:
             self.due = self.body_due()
 
@@ -495,7 +512,7 @@ class Connection(Downstream):
         elif self.door.draining:
             self.close()
         else:
-            self.due = monotonic_ns() + self.door.max_idle_time
+            self.due = monotonic_ns() + self.door.idle_time()
 
     def read_again(self) -> None:
         """Nothing that was read ahead waits any longer but for more: read on."""
@@ -507,7 +524,7 @@ class Connection(Downstream):
     def head(self, status: int, fields: bytes, length: int) -> bytes:
         """Return the head of an answer with our framing: the last thing that may still decide to close."""
         exchange = self.active
-        if self.door.draining or not exchange.body_complete:
+        if self.door.draining or not exchange.body_complete or self.door.gauge.crowding() > 0:
             exchange.keep_alive = False
         elif exchange.is_http10 and length < 0 and not self.is_head:
             exchange.keep_alive = False  # Only its end can say where the answer ends.
@@ -551,6 +568,11 @@ class Connection(Downstream):
         self.closing = True
         self.waiting.clear()
         self.transport.abort()
+
+    def hurry(self, latest: int) -> None:
+        """If nothing is under way, wait for the next request until `latest` at most."""
+        if self.active is None and not self.in_head and not self.closing and not self.full and self.due > latest:
+            self.due = latest
 
     def drain(self) -> None:
         """Close now if idle; otherwise the answer under way says ``connection: close``."""

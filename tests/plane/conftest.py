@@ -1,14 +1,19 @@
 """What tests of the whole pipeline start from."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
+from plane.overload import Gauge
 from tests.plane.rig import Gateway
 
-Starter = Callable[[Mapping[str, Any]], Gateway]
+
+class Starter(Protocol):
+    """Starts a gateway with a config, and with caps where a test is about them."""
+
+    def __call__(self, config: Mapping[str, Any], gauge: Gauge | None = None) -> Gateway: ...
 
 
 @pytest.fixture
@@ -16,8 +21,8 @@ def start(tmp_path: Path) -> Iterator[Starter]:
     """Return what starts a gateway with a config; its files are closed at the end."""
     started: list[Gateway] = []
 
-    def starter(config: Mapping[str, Any]) -> Gateway:
-        started.append(Gateway(tmp_path, config))
+    def starter(config: Mapping[str, Any], gauge: Gauge | None = None) -> Gateway:
+        started.append(Gateway(tmp_path, config, gauge=gauge))
         return started[-1]
 
     yield starter

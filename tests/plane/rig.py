@@ -22,6 +22,7 @@ from plane.http1.door import Door
 from plane.http1.origin import Origin, TimeoutsNs
 from plane.http1.server import Connection
 from plane.metrics import Metrics
+from plane.overload import Gauge
 from plane.phases import serve
 from plane.runtime import Runtime
 from plane.shared import Shared
@@ -289,23 +290,30 @@ class Call:
 class Gateway:
     """A worker with one caller and scripted upstreams, on a clock moved by hand."""
 
-    def __init__(self, folder: Path, config: Mapping[str, Any], secrets: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: Mapping[str, Any],
+        secrets: Mapping[str, str] | None = None,
+        gauge: Gauge | None = None,
+    ) -> None:
         self.loop = ScriptedLoop()
         self.timers = Timers()
         self.ledger = make_ledger()
         self.metrics = Metrics()
+        self.gauge = gauge or Gauge(1000, 1000, 1 << 30)
         limits = folder / "limits"
         if not limits.exists():
             with limits.open("wb") as file:
                 file.truncate(size_for(16))
             with limits.open("r+b") as file, mmap.mmap(file.fileno(), 0) as table:
                 Cells(table).prepare(b"b" * 16)
-        self.shared = Shared(0, limits, self.timers, self.ledger, self.metrics)
+        self.shared = Shared(0, limits, self.timers, self.ledger, self.metrics, self.gauge)
         self.upstreams: dict[int, Upstream] = {}
         self.version = 0
         self.runtime: Runtime
         self.apply(config, secrets)
-        self.door = Door(self, serve, self.timers, self.metrics, lambda: None)
+        self.door = Door(self, serve, self.timers, self.metrics, self.gauge, lambda: None)
 
     def apply(self, config: Mapping[str, Any], secrets: Mapping[str, str] | None = None) -> None:
         """Swap to `config`, as the worker does."""
@@ -339,7 +347,8 @@ class Gateway:
         """Tell whether nothing is held any more: no call in flight, no place taken, true counts in every pool."""
         self.loop.run()
         return (
-            all(candidate.in_flight == 0 for candidate in self.runtime.candidates)
+            (self.gauge.in_flight, self.gauge.held) == (0, 0)
+            and all(candidate.in_flight == 0 for candidate in self.runtime.candidates)
             and self.concurrent() == 0
             and all(upstream.counts_are_true() for upstream in self.upstreams.values())
             and all(not upstream.pool.waiters for upstream in self.upstreams.values())

@@ -9,6 +9,7 @@ from plane.exchange import Exchange
 from plane.http1.door import Door
 from plane.http1.server import Connection
 from plane.metrics import Metrics
+from plane.overload import Gauge
 from plane.timers import Timers
 
 LIMIT = 1000
@@ -19,7 +20,7 @@ class Wire:
     """A transport as uvloop's behaves: it refuses what that refuses, and does nothing by itself.
 
     events: the calls other than writes, in order.
-    sent: what has been written.
+    sent: what has been written. unsent: what of it a slow caller has not taken.
     """
 
     def __init__(self) -> None:
@@ -27,6 +28,10 @@ class Wire:
         self.events: list[str] = []
         self.is_closed = False
         self.is_reading = True
+        self.unsent = 0
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
 
     def get_extra_info(self, name: str) -> Any:
         return ("192.0.2.7", 4711) if name == "peername" else None
@@ -80,14 +85,15 @@ class Caller:
     script: runs once the body of a request is complete; by default it answers with method, path and body.
     """
 
-    def __init__(self, script: Script | None = None, timers: Timers | None = None) -> None:
+    def __init__(self, script: Script | None = None, timers: Timers | None = None, gauge: Gauge | None = None) -> None:
         self.script = script or echo
         self.served: list[Exchange] = []
         self.paths: list[bytes] = []
         self.faults: list[str] = []
         self.drained: list[bool] = []
         self.timers = timers or Timers()
-        self.door = Door(Live(), self.serve, self.timers, Metrics(), lambda: self.drained.append(True))
+        self.gauge = gauge or Gauge(1000, 1000, 1 << 30)
+        self.door = Door(Live(), self.serve, self.timers, Metrics(), self.gauge, lambda: self.drained.append(True))
         self.open()
 
     def open(self) -> None:

@@ -7,6 +7,7 @@ import pytest
 from core.errors import GatewayError
 from plane.admit import admit
 from plane.exchange import Exchange
+from plane.shed import shed
 from tests.plane.conftest import Starter
 from tests.plane.rig import Gateway, consumer, make_exchange, one_model
 
@@ -20,7 +21,9 @@ def asked(of: Gateway) -> Exchange:
     """Return an exchange of its consumer, not yet admitted."""
     exchange = make_exchange()
     exchange.runtime = of.runtime
+    exchange.route = of.runtime.router.match("POST", b"x", b"/v1/chat/completions")
     exchange.consumer = of.runtime.consumers[0]
+    shed(exchange)
     return exchange
 
 

@@ -12,6 +12,7 @@ from core.model import Config
 from core.snapshot import seal
 from plane.compile import compile_snapshot
 from plane.metrics import Metrics
+from plane.overload import Gauge
 from plane.runtime import Runtime
 from plane.shared import Shared
 from plane.timers import Timers
@@ -23,7 +24,7 @@ def shared_of(directory: Path, rows: int = 16) -> Shared:
     path.write_bytes(bytes(size_for(rows)))
     with path.open("r+b") as file:
         Cells(mmap.mmap(file.fileno(), 0)).prepare(bytes(16))
-    return Shared(0, path, Timers(), make_ledger(), Metrics())
+    return Shared(0, path, Timers(), make_ledger(), Metrics(), Gauge(8, 8, 1024))
 
 
 def runtime_of(weights: list[int]) -> Runtime:

@@ -261,6 +261,7 @@ MISUSES = {
     "a phase of nothing: admit": "admit(None)",
     "a phase of nothing: decode": "decode(None)",
     "a phase of nothing: choose": "choose(None)",
+    "a phase of nothing: shed": "shed(None)",
     "a phase of nothing: settle": "settle(None)",
     "a phase of nothing: record": "record(None)",
     "a phase of nothing: send": "send(None)",
@@ -288,16 +289,18 @@ from plane.http1.server import Connection
 from plane.identify import identify
 from plane.match import match
 from plane.metrics import Metrics
+from plane.overload import Gauge
 from plane.pump import pump
 from plane.record import record
 from plane.settle import settle
+from plane.shed import shed
 from plane.timers import Timers
 from tests.plane.scripted import Wire, request
 
 async def nothing(exchange): pass
 async def failing(exchange): raise ValueError("broken")
 
-door = Door(None, nothing, Timers(), Metrics(), None)
+door = Door(None, nothing, Timers(), Metrics(), Gauge(8, 8, 1024), None)
 
 def opened():
     connection = Connection(door)

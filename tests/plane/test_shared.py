@@ -17,6 +17,7 @@ from plane.delivery import Delivery
 from plane.feed import Feed
 from plane.main import Worker
 from plane.metrics import Metrics
+from plane.overload import Gauge
 from plane.shared import Shared
 from plane.timers import Timers
 from tests.ledgers import make_ledger
@@ -36,7 +37,7 @@ class Swaps:
 
     def __init__(self, limits: Path) -> None:
         self.timers, self.ledger = Timers(), make_ledger()
-        self.shared = Shared(0, limits, self.timers, self.ledger, Metrics())
+        self.shared = Shared(0, limits, self.timers, self.ledger, Metrics(), Gauge(8, 8, 1024))
         self.listener = socket.socket()
         self.worker = Worker(self.listener, self.shared, self.timers)
         self.feed = Feed("", Delivery(self.ledger), self.worker.go_live)
