@@ -71,7 +71,8 @@ def last_member(body: bytes, key: bytes) -> tuple[int, int]:
         if at < 0:
             break
         start = _space(text, at + len(token), size)
-        if start < size and text[start] == ord(":"):
+        # A quote behind a backslash begins nothing: it stands within a key of which this is only the end.
+        if start < size and text[start] == ord(":") and at > 0 and text[at - 1] != ord("\\"):
             start = _space(text, start + 1, size)
             end = _value(body, start, size)
             if _closing(body, end, size) == 1:

@@ -214,6 +214,11 @@ def test_a_nested_member_or_a_string_of_the_same_name_is_not_the_last_member():
     assert body[start:end] == b'{"n":1}'
 
 
+def test_a_key_that_ends_with_the_name_behind_an_escaped_quote_is_not_the_member():
+    assert last_member(b'{"usage":1,"\\"usage":2}', b"usage") == (9, 10)
+    assert last_member(b'{"\\\\\\"usage":2}', b"usage") == (-1, -1)
+
+
 def test_many_nested_members_of_the_name_do_not_hide_the_one_at_the_top():
     body = b'{"usage":7,"a":[' + b'{"usage":1},' * 20_000 + b"0]}"
     start, end = last_member(body, b"usage")
