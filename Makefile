@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 CONFIG ?= examples/quickstart
 
-.PHONY: run build test test-plain check bench clean lock
+.PHONY: run build test test-plain check bench fuzz clean lock
 
 run: build
 	$(BIN)/python examples/quickstart/run.py --config $(CONFIG)
@@ -36,6 +36,11 @@ check: build
 
 bench: build
 	$(BIN)/python -m bench
+
+# The parsers under changed inputs: `make fuzz MINUTES=60`. What it finds goes to tests/fuzz/findings.
+MINUTES ?= 5
+fuzz: build
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
 
 lock: .venv/ready
 	bash requirements/lock.sh
