@@ -16,11 +16,13 @@ from control.secrets import references
 from control.supervise import Supervisor
 from core.cells import Cells, size_for
 from core.model import Config
+from core.units import parse_duration
 
 __all__ = ["launch", "reap"]
 
 LIMITS = "limits"
 LIMIT_ROWS = 1 << 17  # subjects of limits the table has room for; a sparse file, so unused ones cost nothing
+AFTER_DRAIN = 10.0  # seconds a worker has after its drain: last words to callers, its last usage to control
 REAP_ROUNDS = 10
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -33,6 +35,7 @@ def launch(config_path: Path, data: Path | None, *, control: bool, plane: bool) 
     loaded = load(config_path)
     log = Log("supervisor")
     listen = loaded.static.listen
+    drain = parse_duration(listen.drain) / 1e9
     home = prepare(data or Path(loaded.static.data))
     # Held until this process ends: a second supervisor would give two workers the same cells.
     held = lock(home, [half for half, asked in (("control", control), ("plane", plane)) if asked])
@@ -48,7 +51,7 @@ def launch(config_path: Path, data: Path | None, *, control: bool, plane: bool) 
         listener = bind_tcp(listen.http)
         addresses["http"] = _address(listener)
         environment = worker_environment(os.environ, _secret_variables(loaded.config))
-        children += [_worker(index, listen.workers, home, listener, environment) for index in range(listen.workers)]
+        children += [_worker(index, drain, home, listener, environment) for index in range(listen.workers)]
 
     def worker_ended(index: int) -> None:
         assert cells is not None
@@ -60,7 +63,7 @@ def launch(config_path: Path, data: Path | None, *, control: bool, plane: bool) 
 
     log("starting", pid=os.getpid(), config=config_path, workers=listen.workers if plane else 0, **addresses)
     try:
-        return Supervisor(children, log, worker_ended, ready).run()
+        return Supervisor(children, log, worker_ended, ready, drain + AFTER_DRAIN).run()
     finally:
         log("stopped", pid=os.getpid())
         for handle in held:
@@ -73,8 +76,8 @@ def _control(config_path: Path, data: Path, feed: socket.socket, admin: socket.s
     return Child("control", arguments, (feed.fileno(), admin.fileno()), dict(os.environ))
 
 
-def _worker(index: int, workers: int, data: Path, listener: socket.socket, environment: dict[str, str]) -> Child:
-    arguments = ["plane", "--worker", str(index), "--workers", str(workers)]
+def _worker(index: int, drain: float, data: Path, listener: socket.socket, environment: dict[str, str]) -> Child:
+    arguments = ["plane", "--worker", str(index), "--drain", f"{drain:g}"]
     arguments += ["--listen-fd", str(listener.fileno()), "--control", str(data / CONTROL), "--data", str(data)]
     return Child(f"worker-{index}", arguments, (listener.fileno(),), environment, worker=index)
 

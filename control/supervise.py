@@ -29,7 +29,6 @@ from control.wires import Lines
 __all__ = ["CONFIG_REFUSED", "Supervisor"]
 
 CONFIG_REFUSED = 78  # EX_CONFIG: control's exit status when the config it starts with cannot be used
-DRAIN = 35.0  # seconds from the first signal to SIGKILL; a worker's own drain ends at 30
 
 
 @dataclass
@@ -39,12 +38,14 @@ class Supervisor:
     worker_ended: called with a worker's index after it died and before its successor starts.
     on_ready: called once, when control says that every worker serves the active snapshot; with no control child, when
     every worker has said that it serves.
+    patience: seconds from SIGTERM to SIGKILL; longer than a worker takes to drain.
     """
 
     children: list[Child]
     log: Log
     worker_ended: Callable[[int], None]
     on_ready: Callable[[], None]
+    patience: float
     _selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
     _ready: bool = False
     _deadline: float = 0.0  # when the drain ends; 0.0 while not stopping
@@ -66,7 +67,7 @@ class Supervisor:
             if self._deadline and not self._drain():
                 return self._status
             self._start_due()
-            for key, _ in self._selector.select(self._patience()):
+            for key, _ in self._selector.select(self._wait()):
                 key.data()
 
     def _signalled(self, numbers: bytes) -> None:
@@ -74,7 +75,7 @@ class Supervisor:
             if number != signal.SIGCHLD:
                 self._stop(signal.Signals(number).name)
 
-    def _patience(self) -> float | None:
+    def _wait(self) -> float | None:
         """Return seconds until something is due, None if only a signal or a line can be next."""
         waiting = [child.due for child in self.children if child.process is None]
         moments = [self._deadline] if self._deadline else waiting
@@ -160,8 +161,8 @@ class Supervisor:
     def _stop(self, reason: str) -> None:
         """The first time: begin the drain. Again: kill what is left."""
         if not self._deadline:
-            self.log("stopping", reason=reason, deadline=f"{DRAIN:.0f}s")
-            self._deadline = time.monotonic() + DRAIN
+            self.log("stopping", reason=reason, deadline=f"{self.patience:g}s")
+            self._deadline = time.monotonic() + self.patience
             for child in self._left(workers=True) or self._left():
                 child.send_signal(signal.SIGTERM)
         else:

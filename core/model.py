@@ -106,10 +106,14 @@ class _Part(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
 
 
 class Listen(_Part, frozen=True):
-    """Where callers reach the gateway. Static: a change needs a restart."""
+    """Where callers reach the gateway. Static: a change needs a restart.
+
+    drain: how long calls under way may go on in a worker that is told to end.
+    """
 
     http: Address = "0.0.0.0:8080"
     workers: Annotated[int, Meta(ge=1, le=63)] = 2
+    drain: Duration = "30s"
 
 
 class Timeouts(_Part, frozen=True):

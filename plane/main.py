@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import gc
 import logging
 import secrets
@@ -19,6 +18,7 @@ import uvloop
 
 from core.metrics import slot
 from plane.delivery import Delivery
+from plane.drain import drain
 from plane.feed import Feed
 from plane.gauges import Reporter
 from plane.http1.door import Door
@@ -34,9 +34,6 @@ from plane.shared import Shared
 from plane.timers import TICK, Timers
 
 __all__ = ["Worker", "main"]
-
-DRAIN_TIME = 30.0
-"""Seconds that requests under way get after SIGTERM."""
 
 LAG = slot("headgate_loop_lag_seconds")
 MAX_CONNECTIONS, MAX_IN_FLIGHT, MAX_HELD = 10_000, 4_096, 256 * 1024 * 1024
@@ -95,14 +92,6 @@ class Worker:
             self.shared.metrics.observe(LAG, late // 1000)
             self.shared.gauge.tick(late)
 
-    async def drain(self) -> None:
-        """Stop accepting at once, let requests end, and close what is left when time is up."""
-        if self.server is not None:
-            self.server.close()
-        self.door.drain()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.drained.wait(), DRAIN_TIME)
-
 
 def inherited(handle: int) -> socket.socket:
     """Return the listening socket that the supervisor handed down; OSError says by which descriptor there is none."""
@@ -137,7 +126,7 @@ async def work(args: argparse.Namespace, notice: Notice) -> None:
         tasks = [task for task in tasks if not task.done()]
         await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
     feed.drain()
-    await worker.drain()
+    await drain(worker.server, worker.door, worker.drained, args.drain)
     reporter.report()
     await feed.finish()
     for task in tasks:
@@ -150,8 +139,8 @@ def main(argv: list[str], notice: Notice) -> None:
     """Run a worker with what the supervisor hands it; `notice` is told once it serves."""
     parser = argparse.ArgumentParser(prog="python -m plane", description="One worker; the supervisor starts it.")
     parser.add_argument("--worker", type=int, required=True, help="index of this worker, from 0")
-    parser.add_argument("--workers", type=int, required=True, help="how many workers there are")
     parser.add_argument("--listen-fd", type=int, required=True, help="the inherited listening socket for callers")
+    parser.add_argument("--drain", type=float, required=True, help="seconds for requests under way after SIGTERM")
     parser.add_argument("--control", required=True, help="path of the control socket")
     parser.add_argument("--data", type=Path, required=True, help="the data directory")
     args = parser.parse_args(argv)

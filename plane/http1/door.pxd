@@ -26,6 +26,7 @@ cdef class Door:
     cdef public long long body_grace
     cdef public long long body_rate
     cdef public long long linger_time
+    cdef public long long drain_time
 
     cdef bint is_known_host(self, bytes host) except -1
     cpdef long long idle_time(self)

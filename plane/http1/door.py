@@ -25,7 +25,8 @@ class Door:
     drained: called when the last connection of a draining door has gone.
     draining: answer what is under way with ``connection: close`` and take nothing new.
     Times are nanoseconds: for a whole head, between requests, for a stalled reader, the start of a body before
-    `body_rate` (bytes per second) is asked of it, and for a caller to read a last answer.
+    `body_rate` (bytes per second) is asked of it, for a caller to read a last answer, and, while draining, for an idle
+    connection to begin one more request.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Door:
         self.body_grace = 10 * SECOND
         self.body_rate = 1024
         self.linger_time = 2 * SECOND
+        self.drain_time = 5 * SECOND
 
     def is_known_host(self, host: bytes) -> bool:
         """Tell whether a Host field is valid; the valid ones are remembered, up to `MAX_HOSTS`."""
@@ -79,9 +81,13 @@ class Door:
         return self.max_idle_time // (10 if crowding == 1 else 100)
 
     def drain(self) -> None:
-        """Close idle connections now and the others after the answer they are at."""
+        """Close idle connections soon and the others after the answer they are at."""
         self.draining = True
         for connection in list(self.connections):
             connection.drain()
         if not self.connections:
             self.drained()
+
+    def cut(self, fault: Exception) -> int:
+        """End every answer under way with `fault`, and close every connection; return how many answers that were."""
+        return sum(connection.cut(fault) for connection in list(self.connections))

@@ -100,3 +100,5 @@ cdef class Connection(Downstream):
     cdef close(self)
     cdef long long last_due(self) except -1
     cdef drop(self)
+    @cython.locals(exchange=Exchange)
+    cpdef bint cut(self, object fault) except -1

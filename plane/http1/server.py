@@ -510,7 +510,7 @@ class Connection(Downstream):
         if self.in_head:
             self.due = monotonic_ns() + self.door.max_head_time
         elif self.door.draining:
-            self.close()
+            self.due = monotonic_ns() + self.door.drain_time
         else:
             self.due = monotonic_ns() + self.door.idle_time()
 
@@ -575,9 +575,22 @@ class Connection(Downstream):
             self.due = latest
 
     def drain(self) -> None:
-        """Close now if idle; otherwise the answer under way says ``connection: close``."""
-        if self.active is None and not self.in_head and not self.closing:
+        """Close soon if idle; otherwise the answer under way says ``connection: close``.
+
+        Not at once: a request may be on its way already, and its caller was told that the connection lives on.
+        """
+        if self.active is None and not self.in_head and not self.closing and not self.full:
+            self.due = min(self.due, monotonic_ns() + self.door.drain_time)
+
+    def cut(self, fault: Exception) -> bool:
+        """End what is under way with `fault`, and close; tell whether there was anything under way."""
+        exchange = self.active
+        if exchange is None or self.gone:
             self.close()
+            return False
+        exchange.keep_alive = False
+        exchange.interrupt(fault)
+        return True
 
 
 def nowhere(_: bytes) -> None:

@@ -43,6 +43,7 @@ class Gateway:
     port: int
     directory: Path
     workers: int
+    listen: str
     process: subprocess.Popen[bytes]
 
     @property
@@ -67,7 +68,7 @@ class Gateway:
 
     def write(self, text: str) -> None:
         """Write the config; `text` is all of it but `listen`."""
-        listen = f"listen: {{http: 127.0.0.1:{self.port}, workers: {self.workers}}}\n"
+        listen = f"listen: {{http: 127.0.0.1:{self.port}, workers: {self.workers}{self.listen}}}\n"
         (self.config / "headgate.yaml").write_text(listen + text)
 
     def apply(self, text: str) -> subprocess.CompletedProcess[str]:
@@ -136,15 +137,18 @@ def headgate(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @contextlib.contextmanager
-def gateway(text: str, *, workers: int = 1) -> Iterator[Gateway]:
-    """Start `headgate up` on the config `text` (all of it but `listen`), wait until it serves; stop it at the end."""
+def gateway(text: str, *, workers: int = 1, listen: str = "") -> Iterator[Gateway]:
+    """Start `headgate up` on the config `text` (all of it but `listen`), wait until it serves; stop it at the end.
+
+    listen: more keys of that block, each behind a comma.
+    """
     # AF_UNIX paths are short, pytest's directories are not.
     with tempfile.TemporaryDirectory(prefix="hg-", dir="/tmp") as name:
         directory = Path(name)
         (directory / "config").mkdir()
         with (directory / "log").open("wb") as log:
             command = headgate_command("up", "--config", str(directory / "config"), "--data", str(directory / "data"))
-            running = Gateway(free_port(), directory, workers, None)  # type: ignore[arg-type]
+            running = Gateway(free_port(), directory, workers, listen, None)  # type: ignore[arg-type]
             running.write(text)
             running.process = subprocess.Popen(
                 command, env=environment(), stdout=log, stderr=subprocess.STDOUT, start_new_session=True

@@ -153,15 +153,14 @@ def test_workers_do_not_see_the_credentials_nor_what_else_nobody_listed(gateway:
 SUPERVISE = """
 import os, sys
 from control.log import Log
-from control import supervise
 from control.child import Child
 from control.supervise import Supervisor
-supervise.DRAIN = float(os.environ.get("TEST_DRAIN", supervise.DRAIN))
 children = [
     Child(f"worker-{index}", [name], (), dict(os.environ), worker=index) for index, name in enumerate(sys.argv[1:])
 ]
 log = Log("supervisor")
-sys.exit(Supervisor(children, log, lambda index: log("reaped", worker=index), lambda: log("ready")).run())
+patience = float(os.environ["TEST_PATIENCE"])
+sys.exit(Supervisor(children, log, lambda index: log("reaped", worker=index), lambda: log("ready"), patience).run())
 """
 STEADY = "import signal; print('steady', flush=True); signal.pause()"
 STUBBORN = """
@@ -174,11 +173,11 @@ while True:
 
 
 @contextlib.contextmanager
-def supervised(folder: Path, drain: str = "35", **modules: str) -> Iterator[Running]:
+def supervised(folder: Path, patience: str = "30", **modules: str) -> Iterator[Running]:
     """Run a supervisor over small modules of a test's own."""
     for name, text in modules.items():
         (folder / f"{name}.py").write_text(textwrap.dedent(text))
-    running = Running([sys.executable, "-c", SUPERVISE, *modules], folder, path=str(folder), TEST_DRAIN=drain)
+    running = Running([sys.executable, "-c", SUPERVISE, *modules], folder, path=str(folder), TEST_PATIENCE=patience)
     try:
         yield running
     finally:
@@ -217,7 +216,7 @@ def test_a_second_signal_kills_what_does_not_stop(folder: Path) -> None:
 
 
 def test_what_does_not_stop_by_the_deadline_is_killed(folder: Path) -> None:
-    with supervised(folder, drain="0.2", stubborn=STUBBORN, steady=STEADY) as running:
+    with supervised(folder, patience="0.2", stubborn=STUBBORN, steady=STEADY) as running:
         running.wait(lambda: {"stubborn", "steady"} <= set(running.log.splitlines()))
         assert running.stop() == 1
         reasons = {fields["child"]: fields["reason"] for fields in running.events("ended")}

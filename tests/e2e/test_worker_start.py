@@ -21,19 +21,9 @@ def told(path: Path, listener: int = LISTENER, limits: bytes | None = None) -> t
         door.bind(("127.0.0.1", 0))
         reading, writing = os.pipe()
         handle = door.fileno() if listener == LISTENER else listener
-        command = [
-            sys.executable,
-            "-P",
-            "-m",
-            "plane",
-            "--worker",
-            "0",
-            "--workers",
-            "1",
-            "--control",
-            str(path / "no"),
-        ]
-        command += ["--data", str(path), "--listen-fd", str(handle), "--notify-fd", str(writing)]
+        command = [sys.executable, "-P", "-m", "plane", "--worker", "0", "--drain", "1", "--data", str(path)]
+        command += ["--control", str(path / "control.sock")]
+        command += ["--listen-fd", str(handle), "--notify-fd", str(writing)]
         worker = subprocess.Popen(
             command, env=environment_of(path=str(path)), pass_fds=(door.fileno(), writing), stderr=subprocess.DEVNULL
         )

@@ -1,4 +1,4 @@
-"""Who is served when: pipelining, callers that leave or read slowly, deadlines, draining, failures."""
+"""Who is served when: pipelining, callers that leave or read slowly, deadlines, failures."""
 
 from time import monotonic_ns
 
@@ -477,65 +477,6 @@ def test_what_is_being_served_has_no_deadline_of_the_door() -> None:
     assert caller.wire.events == []
     gate.let_on()
     assert caller.take() == answer(b"POST /a hello")
-
-
-# --- draining
-
-
-def test_a_drain_closes_idle_connections_at_once_and_tells_when_the_last_has_gone() -> None:
-    caller = Caller()
-    caller.send(request("/a"))
-    caller.door.drain()
-    assert caller.wire.events == ["close"]
-    assert caller.drained == []
-    caller.lose()
-    assert caller.drained == [True]
-
-
-def test_a_drain_without_connections_is_over_at_once() -> None:
-    caller = Caller()
-    caller.lose()
-    caller.door.drain()
-    assert caller.drained == [True]
-
-
-def test_a_drain_lets_the_request_under_way_end_with_a_close() -> None:
-    gate = Gate()
-    caller = Caller(gate)
-    caller.send(request("/a") + request("/never"))
-    caller.door.drain()
-    assert caller.wire.events == []
-    gate.let_on()
-    assert caller.take() == answer(b"GET /a ", close=True)
-    assert caller.wire.events == ["close"]
-    assert caller.paths == [b"/a"]
-
-
-def test_a_drain_lets_a_head_under_way_become_a_request() -> None:
-    caller = Caller()
-    caller.send(b"GET /a HTTP/1.1\r\n")
-    caller.door.drain()
-    assert caller.wire.events == []
-    caller.send(b"host: a\r\n\r\n")
-    assert caller.take() == answer(b"GET /a ", close=True)
-    assert caller.wire.events == ["close"]
-
-
-def test_a_drain_in_the_middle_of_a_stream_closes_after_it() -> None:
-    async def stream(exchange: Exchange) -> None:
-        exchange.downstream.start(200, b"", -1)
-        await gate(exchange)
-
-    async def end(exchange: Exchange) -> None:
-        exchange.downstream.finish(b"end")
-
-    gate = Gate(end)
-    caller = Caller(stream)
-    caller.send(request("/"))
-    caller.door.drain()
-    gate.let_on()
-    assert caller.take().endswith(b"\r\n3\r\nend\r\n0\r\n\r\n")
-    assert caller.wire.events == ["close"]
 
 
 # --- faults of the gateway
