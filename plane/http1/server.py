@@ -575,10 +575,7 @@ class Connection(Downstream):
             self.due = latest
 
     def drain(self) -> None:
-        """Close soon if idle; otherwise the answer under way says ``connection: close``.
-
-        Not at once: a request may be on its way already, and its caller was told that the connection lives on.
-        """
+        """Close soon if idle, not at once: a request may be on its way. Otherwise the next answer says that we close."""
         if self.active is None and not self.in_head and not self.closing and not self.full:
             self.due = min(self.due, monotonic_ns() + self.door.drain_time)
 
