@@ -8,9 +8,6 @@ import os
 from pathlib import Path
 from typing import Annotated, Any
 
-from granian.constants import Interfaces
-from granian.net import SocketHolder  # type: ignore[attr-defined]
-from granian.server.embed import Server
 from litestar import Litestar, Request, Response, get, post
 from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException
@@ -19,15 +16,16 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
+from control.exposition import Exposition
 from control.feed import Feed, WorkerState
 from control.log import Log
-from control.publish import Applied, Publisher, WorkerAnswer
+from control.problem import PROBLEM_JSON, Problem, problem
+from control.public import metrics
+from control.publish import Applied, Publisher
 from control.usage import UsageRow
 from core.errors import ConfigError
 
-__all__ = ["AdminServer", "Apply", "Health", "Problem", "Status", "application"]
-
-PROBLEM_JSON = "application/problem+json"
+__all__ = ["Apply", "Health", "Status", "application"]
 
 
 class Apply(Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,24 +49,6 @@ class Status(Struct, frozen=True):
     pid: int
     workers: list[WorkerState]
     usage: list[UsageRow]
-
-
-class Problem(Struct, frozen=True, omit_defaults=True):
-    """Why a call failed.
-
-    problems: one line for each thing wrong in a config. version and digest: what stays active after a refused apply,
-    with each worker's answer and the refused version's number.
-    """
-
-    type: str
-    title: str
-    status: int
-    detail: str = ""
-    problems: tuple[str, ...] = ()
-    version: int = 0
-    digest: str = ""
-    workers: tuple[WorkerAnswer, ...] = ()
-    refused_version: int = 0
 
 
 class Admin:
@@ -120,14 +100,8 @@ async def health(admin: NamedDependency[Admin]) -> Health:
     return Health("ok", admin.publisher.active.snapshot.version)
 
 
-def problem(status_code: int, word: str, title: str, **members: Any) -> Response[Any]:
-    """Return a problem+json response; `word` is its stable name."""
-    body = Problem(f"urn:headgate:{word}", title, status_code, **members)
-    return Response(body, status_code=status_code, media_type=PROBLEM_JSON)
-
-
-def application(publisher: Publisher, feed: Feed, log: Log) -> Litestar:
-    """Return the API over this publisher and feed."""
+def application(publisher: Publisher, feed: Feed, exposition: Exposition, log: Log) -> Litestar:
+    """Return the API over this publisher and feed, and the metrics."""
     admin = Admin(publisher, feed)
 
     def wrong_config(_: Request[Any, Any, Any], error: ConfigError) -> Response[Any]:
@@ -143,23 +117,12 @@ def application(publisher: Publisher, feed: Feed, log: Log) -> Litestar:
         return problem(500, "internal", "The control process failed; its log says why.")
 
     return Litestar(
-        [apply, status, health],
-        dependencies={"admin": Provide(lambda: admin, sync_to_thread=False)},
+        [apply, status, health, metrics],
+        dependencies={
+            "admin": Provide(lambda: admin, sync_to_thread=False),
+            "exposition": Provide(lambda: exposition, sync_to_thread=False),
+        },
         exception_handlers={ConfigError: wrong_config, HTTPException: refused, Exception: failed},
         openapi_config=OpenAPIConfig("Headgate control API", "1", render_plugins=[JsonRenderPlugin()]),
         logging_config=None,
     )
-
-
-class AdminServer(Server):
-    """granian on a Unix socket that was bound by the supervisor; see docs/adr/0007."""
-
-    def __init__(self, target: Litestar, handle: int) -> None:
-        super().__init__(target, interface=Interfaces.ASGI, websockets=False, log_enabled=False)
-        self._inherited = handle
-
-    def _init_shared_socket(self) -> None:
-        # What granian's own method sets after it has bound; its stubs know neither the arguments nor the attributes.
-        self._shd: Any = SocketHolder(self._inherited, True, self.backlog)  # type: ignore[call-arg]
-        self._sfd: Any = self._inherited
-        self._ssp = None

@@ -4,6 +4,7 @@ from msgspec import MsgspecError
 
 from control.usage import UsageTable
 from core.records import cut
+from core.tally import Tally
 from core.usage import decode_event
 
 __all__ = ["Intake"]
@@ -18,6 +19,7 @@ class Intake:
 
     def __init__(self) -> None:
         self.table = UsageTable()
+        self.tally = Tally()
         self.marks: dict[int, int] = {}
         self.damaged = 0
 
@@ -33,4 +35,5 @@ class Intake:
             if event.id > mark:
                 mark = event.id
                 self.table.add(event)
+                self.tally.add(event)
         self.marks[worker] = mark

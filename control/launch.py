@@ -43,8 +43,11 @@ def launch(config_path: Path, data: Path | None, *, control: bool, plane: bool) 
     addresses: dict[str, str] = {"data": str(home)}
     if control:
         feed, admin = bind_unix(home / CONTROL), bind_unix(home / ADMIN)
-        children.append(_control(config_path, home, feed, admin))
+        public = None if loaded.static.control.address == "off" else bind_tcp(loaded.static.control.address)
+        children.append(_control(config_path, home, feed, admin, public))
         addresses["admin"] = str(home / ADMIN)
+        if public is not None:
+            addresses["control"] = _address(public)
     cells: Cells | None = None
     if plane:
         cells = _limits(home / LIMITS)
@@ -70,10 +73,16 @@ def launch(config_path: Path, data: Path | None, *, control: bool, plane: bool) 
             os.close(handle)
 
 
-def _control(config_path: Path, data: Path, feed: socket.socket, admin: socket.socket) -> Child:
+def _control(
+    config_path: Path, data: Path, feed: socket.socket, admin: socket.socket, public: socket.socket | None
+) -> Child:
     arguments = ["control.main", "--config", os.path.abspath(config_path), "--data", str(data)]
     arguments += ["--control-fd", str(feed.fileno()), "--admin-fd", str(admin.fileno())]
-    return Child("control", arguments, (feed.fileno(), admin.fileno()), dict(os.environ))
+    handles = [feed.fileno(), admin.fileno()]
+    if public is not None:
+        arguments += ["--public-fd", str(public.fileno())]
+        handles.append(public.fileno())
+    return Child("control", arguments, tuple(handles), dict(os.environ))
 
 
 def _worker(index: int, drain: float, data: Path, listener: socket.socket, environment: dict[str, str]) -> Child:

@@ -15,12 +15,15 @@ from pathlib import Path
 
 import uvloop
 
-from control.api import AdminServer, application
+from control.api import application
+from control.exposition import Exposition
 from control.feed import Feed, Peer
 from control.intake import Intake
 from control.log import Log
 from control.metrics import WorkerCounts
+from control.public import public_application
 from control.publish import Active, Publisher, resume
+from control.server import AdminServer
 from control.supervise import CONFIG_REFUSED
 from control.talk import Ready, Serving, line, to_control
 from core.errors import ConfigError
@@ -35,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="the data directory")
     parser.add_argument("--control-fd", type=int, required=True, help="listening Unix socket for workers")
     parser.add_argument("--admin-fd", type=int, required=True, help="listening Unix socket for the API")
+    parser.add_argument("--public-fd", type=int, help="listening TCP socket for metrics and health")
     parser.add_argument("--supervisor-fd", type=int, required=True, help="socket to the supervisor")
     asked = parser.parse_args(arguments)
     log = Log("control")
@@ -58,11 +62,14 @@ async def serve(asked: argparse.Namespace, active: Active, log: Log) -> int:
     workers = await loop.create_unix_server(
         lambda: Peer(feed), sock=socket.socket(fileno=asked.control_fd), backlog=4096
     )
-    api = AdminServer(application(publisher, feed, log), asked.admin_fd)
+    exposition = Exposition(feed, publisher, intake.tally)
+    servers = [AdminServer(application(publisher, feed, exposition, log), asked.admin_fd)]
+    if asked.public_fd is not None:
+        servers.append(AdminServer(public_application(exposition, log), asked.public_fd, unix=False))
     log("serving", version=active.snapshot.version, digest=active.snapshot.digest)
     parts = {
         asyncio.create_task(stop.wait(), name="signal"),
-        asyncio.create_task(api.serve(), name="api"),
+        *(asyncio.create_task(server.serve(), name="api") for server in servers),
         asyncio.create_task(_follow(asked.supervisor_fd, feed), name="supervisor"),
     }
     ended, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
@@ -73,7 +80,8 @@ async def serve(asked: argparse.Namespace, active: Active, log: Log) -> int:
             status = 1
     workers.close()
     feed.close()
-    api.stop()  # type: ignore[no-untyped-call]
+    for server in servers:
+        server.stop()  # type: ignore[no-untyped-call]
     for part in parts - ended:
         if part.get_name() != "api":
             part.cancel()

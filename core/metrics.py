@@ -22,7 +22,7 @@ BOUNDS = (
 
 CODES = (
     *("bad_request", "head_timeout", "uri_too_long", "head_too_large", "bad_version", "bad_host"),
-    *("bad_transfer_encoding", "bad_path", "not_found", "method_not_allowed", "other"),
+    *("bad_transfer_encoding", "bad_path", "no_route", "method_not_allowed", "other"),
 )
 """Errors a request can end in before it has a route; `other` is any that is not listed."""
 
@@ -88,9 +88,9 @@ WORKER = (
         ("body", "gateway", "connection", "upstream", "relay"),
     ),
     Metric(
-        "headgate_upstream_connections_total",
+        "headgate_upstream_dials_total",
         "counter",
-        "Connections to upstreams, by how dialling ended.",
+        "Dials of upstreams, by how they ended.",
         "outcome",
         ("opened", "failed"),
     ),
@@ -104,6 +104,12 @@ WORKER = (
     Metric("headgate_upstream_waiting", "gauge", "Requests that wait for a connection to an upstream."),
     Metric(
         "headgate_loop_lag_seconds", "histogram", "How late the worker's loop ran its timer, asked ten times a second."
+    ),
+    Metric("headgate_ring_backlog_bytes", "gauge", "Usage events that control has not taken yet, in ring and spill."),
+    Metric(
+        "headgate_usage_dropped_total",
+        "counter",
+        "Usage events lost because ring, disk and memory were full; any is a fault.",
     ),
     Metric("headgate_worker_cpu_seconds_total", "counter", "Processor time of the workers.", unit=1e-6),
     Metric("headgate_worker_resident_bytes", "gauge", "Memory of a worker that is in RAM."),

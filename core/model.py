@@ -12,6 +12,7 @@ from msgspec import Meta, Struct, field
 __all__ = [
     "Config",
     "Consumer",
+    "Control",
     "Key",
     "Limits",
     "Listen",
@@ -65,6 +66,13 @@ Address = Annotated[
         description="an address and a port, such as 0.0.0.0:8080 or [::]:8080",
     ),
 ]
+AddressOrOff = Annotated[
+    str,
+    Meta(
+        pattern=r"^(off|(\[[0-9a-fA-F:]+\]|[0-9A-Za-z.-]+):[0-9]{1,5})$",
+        description="an address and a port, such as 127.0.0.1:8081, or off",
+    ),
+]
 Url = Annotated[
     str,
     Meta(
@@ -114,6 +122,12 @@ class Listen(_Part, frozen=True):
     http: Address = "0.0.0.0:8080"
     workers: Annotated[int, Meta(ge=1, le=63)] = 2
     drain: Duration = "30s"
+
+
+class Control(_Part, frozen=True):
+    """Where the control process answers over TCP: metrics and health, read-only, to anyone who can reach it. Static."""
+
+    address: AddressOrOff = "127.0.0.1:8081"
 
 
 class Timeouts(_Part, frozen=True):
@@ -231,6 +245,7 @@ class Static(_Part, frozen=True):
     """What is read once at start: listeners and the data directory."""
 
     listen: Listen = Listen()
+    control: Control = Control()
     data: File = "./data"
 
 

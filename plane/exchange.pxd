@@ -85,7 +85,7 @@ cdef class Exchange(Timed):
     # call
     cdef public int attempts
     cdef public long long connection_ns
-    cdef public long long sent
+    cdef public long long asked
     cdef public object target
     cdef public object answering
     cdef public object upstream

@@ -73,7 +73,7 @@ class Exchange(Timed):
     admit: `holding` is the concurrency limit to release, if any; `limit` is -1 where no rate applies.
     decode: `edits` is the dialect's note of where the body is changed for a target.
     call: `target` is the candidate tried last, `answering` the one whose answer is being relayed. `connection_ns`
-    was spent waiting for connections; `sent` is when the first attempt went out, 0 before. `answer_parts`
+    was spent waiting for connections; `asked` is when the first attempt went out, 0 before. `answer_parts`
     holds `answer_held` bytes not yet relayed. `answer_head` says that the answer's head is complete, `answer_streams`
     that it is relayed as it comes, `answer_stopped` that the upstream waits for the caller.
     relay: `committed` says that a status has been sent, `relayed` counts the bytes of its body; `tail` holds the
@@ -127,7 +127,7 @@ class Exchange(Timed):
 
     attempts: int
     connection_ns: int
-    sent: int
+    asked: int
     target: Any
     answering: Any
     upstream: Any

@@ -46,7 +46,9 @@ def liveness(_: Exchange) -> Answer:
 
 
 def readiness(exchange: Exchange) -> Answer:
-    """The worker serves a snapshot; it accepts connections only then."""
+    """The worker serves a snapshot; it accepts connections only then. 503 while it drains: others should be asked."""
+    if exchange.runtime.shared.draining:
+        return 503, JSON, b'{"status":"draining"}'
     return (
         200,
         JSON,

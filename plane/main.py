@@ -125,6 +125,7 @@ async def work(args: argparse.Namespace, notice: Notice) -> None:
             failed[0].result()
         tasks = [task for task in tasks if not task.done()]
         await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    shared.draining = True
     feed.drain()
     await drain(worker.server, worker.door, worker.drained, args.drain)
     reporter.report()

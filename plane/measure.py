@@ -28,11 +28,11 @@ def measure_phases(exchange: Exchange, now: int) -> None:
         metrics.observe(BODY, exchange.body_ns // 1000)
     if exchange.connection_ns:
         metrics.observe(CONNECTION, exchange.connection_ns // 1000)
-    end = exchange.sent or now
+    end = exchange.asked or now
     metrics.observe(GATEWAY, (end - exchange.started - exchange.body_ns - exchange.connection_ns) // 1000)
-    if exchange.sent:
+    if exchange.asked:
         end = exchange.first_byte or now
-        metrics.observe(UPSTREAM, (end - exchange.sent) // 1000)
+        metrics.observe(UPSTREAM, (end - exchange.asked) // 1000)
         if exchange.first_byte:
             metrics.observe(RELAY, (now - end) // 1000)
 

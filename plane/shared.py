@@ -29,7 +29,10 @@ __all__ = ["Shared"]
 
 
 class Shared:
-    """One worker's lasting state. Made in `main`; a runtime reaches it as `runtime.shared`."""
+    """One worker's lasting state. Made in `main`; a runtime reaches it as `runtime.shared`.
+
+    draining: the worker is about to end; callers should go elsewhere.
+    """
 
     def __init__(
         self, worker: int, limits: Path, timers: Timers, ledger: Ledger, metrics: Metrics, gauge: Gauge
@@ -40,6 +43,7 @@ class Shared:
         self.metrics = metrics
         self.gauge = gauge
         self.tallies: WeakValueDictionary[str, Tally] = WeakValueDictionary()
+        self.draining = False
         self.pools: dict[Origin, Pool] = {}
         self.endpoints: dict[tuple[str, Origin], Candidate] = {}
         self.file = limits.open("r+b")

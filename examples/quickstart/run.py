@@ -59,9 +59,11 @@ def run(config: Path, data: Path, started: list[subprocess.Popen[bytes]], stop: 
     """
     text = yaml.safe_load((config / "headgate.yaml").read_text())
     gateway = text["listen"]["http"]
+    control = text["control"]["address"]
     provider = urlsplit(text["providers"]["scripted"]["base_url"]).netloc
     model = next(iter(text["models"]))
-    for address, setting in ((gateway, "listen.http"), (provider, "providers.scripted.base_url")):
+    addresses = ((gateway, "listen.http"), (control, "control.address"), (provider, "providers.scripted.base_url"))
+    for address, setting in addresses:
         require_free(address, setting, config)
 
     say(f"starting the scripted provider on {provider}")
@@ -82,6 +84,7 @@ def run(config: Path, data: Path, started: list[subprocess.Popen[bytes]], stop: 
     print(f"the caller's key      {CALLER_KEY}")
     print(f"models                {', '.join(text['models'])}")
     command = os.path.relpath(Path(sys.executable).with_name("headgate"))
+    print(f"metrics               http://{control}/metrics")
     print(f"data directory        {data}")
     print(f"what goes on in it    {command} status --data {data}")
     if not once:

@@ -35,8 +35,8 @@ from plane.timers import Timed, Timers
 __all__ = ["Pool", "UpstreamConnection"]
 
 SECOND = 1_000_000_000
-OPENED = slot("headgate_upstream_connections_total", "opened")
-FAILED = slot("headgate_upstream_connections_total", "failed")
+OPENED = slot("headgate_upstream_dials_total", "opened")
+FAILED = slot("headgate_upstream_dials_total", "failed")
 MAX_HELD = 1024 * 1024
 """Bytes of an answer held before it is relayed as a stream instead."""
 SMALL = 64 * 1024
@@ -462,8 +462,8 @@ class UpstreamConnection(Timed):
         self.until_close = False
         self.informationals = 0
         self.head_bytes = 0
-        if exchange.sent == 0:
-            exchange.sent = now
+        if exchange.asked == 0:
+            exchange.asked = now
         exchange.upstream = self
         exchange.answer_head = False
         exchange.answer_ended = False

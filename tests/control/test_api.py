@@ -7,8 +7,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from control.api import AdminServer, application
+from control.api import application
 from control.datadir import bind_unix
+from control.exposition import Exposition
+from control.server import AdminServer
 
 
 class Api:
@@ -26,7 +28,8 @@ class Api:
 async def api(control: Any) -> AsyncIterator[Api]:
     path = control.data / "admin.sock"
     listener = bind_unix(path)
-    server = AdminServer(application(control.publisher, control.feed, control.log), listener.detach())
+    exposition = Exposition(control.feed, control.publisher, control.feed.intake.tally)
+    server = AdminServer(application(control.publisher, control.feed, exposition, control.log), listener.detach())
     serving = asyncio.create_task(server.serve())
     async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as session:
         yield Api(session)
@@ -116,7 +119,7 @@ async def test_a_caller_who_hangs_up_does_not_stop_the_publication(api: Api, con
 async def test_the_api_describes_itself_and_loads_no_page_from_elsewhere(api: Api) -> None:
     status, _, body = await api.call("GET", "/schema/openapi.json")
     assert (status, body["openapi"][:3]) == (200, "3.1")
-    assert set(body["paths"]) == {"/v1/apply", "/v1/status", "/v1/health"}
+    assert set(body["paths"]) == {"/v1/apply", "/v1/status", "/v1/health", "/metrics"}
     assert set(body["paths"]["/v1/apply"]["post"]["responses"]) == {"200", "400", "409", "422"}
     for page in ("/schema", "/schema/swagger", "/schema/redoc", "/schema/elements"):
         async with api.session.get(f"http://headgate{page}") as answer:

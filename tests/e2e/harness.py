@@ -5,6 +5,7 @@ import hashlib
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -16,6 +17,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE = 20.0  # seconds for what should come at once, on a busy machine
@@ -45,6 +48,7 @@ class Gateway:
     workers: int
     listen: str
     process: subprocess.Popen[bytes]
+    static: str = ""
 
     @property
     def url(self) -> str:
@@ -67,9 +71,10 @@ class Gateway:
         return (self.directory / "log").read_text(errors="replace")
 
     def write(self, text: str) -> None:
-        """Write the config; `text` is all of it but `listen`."""
+        """Write the config; `text` is all of it but the static keys."""
         listen = f"listen: {{http: 127.0.0.1:{self.port}, workers: {self.workers}{self.listen}}}\n"
-        (self.config / "headgate.yaml").write_text(listen + text)
+        control = "control: {address: 127.0.0.1:0}\n"
+        (self.config / "headgate.yaml").write_text(listen + control + self.static + text)
 
     def apply(self, text: str) -> subprocess.CompletedProcess[str]:
         """Write a new config and run `headgate apply` on it."""
@@ -88,6 +93,30 @@ class Gateway:
             return answer.status, json.loads(answer.read())
         finally:
             connection.close()
+
+    @property
+    def public(self) -> str:
+        """Return the base URL of what control serves over TCP."""
+        (address,) = set(re.findall(r"event=starting .* control=(\S+)", self.log))
+        return f"http://{address}"
+
+    def fetch(self, path: str, accept: str = "") -> tuple[int, str, str]:
+        """Ask control over TCP; return status, content type and body."""
+        host = self.public.removeprefix("http://")
+        connection = http.client.HTTPConnection(host, timeout=DEADLINE)
+        with contextlib.closing(connection):
+            connection.request("GET", path, headers={"accept": accept} if accept else {})
+            answer = connection.getresponse()
+            return answer.status, answer.getheader("content-type", ""), answer.read().decode()
+
+    def metric(self, name: str, **labels: str) -> float:
+        """Return the sum of the samples of that name that have these labels."""
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(self.fetch("/metrics")[2])
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
 
     def push(self, text: str) -> Any:
         """Write a new config and have the control process apply it; fails unless every worker took it."""
@@ -137,10 +166,11 @@ def headgate(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @contextlib.contextmanager
-def gateway(text: str, *, workers: int = 1, listen: str = "") -> Iterator[Gateway]:
-    """Start `headgate up` on the config `text` (all of it but `listen`), wait until it serves; stop it at the end.
+def gateway(text: str, *, workers: int = 1, listen: str = "", static: str = "") -> Iterator[Gateway]:
+    """Start `headgate up` on a config, wait until it serves; stop it at the end.
 
-    listen: more keys of that block, each behind a comma.
+    text: all of the config but the static keys. listen: more keys of that block, each behind a comma. static: more
+    static keys.
     """
     # AF_UNIX paths are short, pytest's directories are not.
     with tempfile.TemporaryDirectory(prefix="hg-", dir="/tmp") as name:
@@ -148,7 +178,7 @@ def gateway(text: str, *, workers: int = 1, listen: str = "") -> Iterator[Gatewa
         (directory / "config").mkdir()
         with (directory / "log").open("wb") as log:
             command = headgate_command("up", "--config", str(directory / "config"), "--data", str(directory / "data"))
-            running = Gateway(free_port(), directory, workers, listen, None)  # type: ignore[arg-type]
+            running = Gateway(free_port(), directory, workers, listen, None, static)  # type: ignore[arg-type]
             running.write(text)
             running.process = subprocess.Popen(
                 command, env=environment(), stdout=log, stderr=subprocess.STDOUT, start_new_session=True

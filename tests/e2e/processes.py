@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 DEADLINE = 20.0  # seconds for what should come at once, on a busy machine
 CONFIG = """
 listen: {{http: "127.0.0.1:{port}", workers: 2}}
+control: {{address: 127.0.0.1:0}}
 providers: {{p: {{dialect: openai, base_url: "http://127.0.0.1:9/v1", credential: env:SUPERVISED_CREDENTIAL}}}}
 models: {{m: {{targets: [{{provider: p, model: {model}}}]}}}}
 """

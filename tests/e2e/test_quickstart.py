@@ -15,7 +15,7 @@ QUICKSTART = ROOT / "examples" / "quickstart"
 def config(tmp_path: Path) -> Path:
     """The quickstart's config with ports that are free."""
     text = (QUICKSTART / "headgate.yaml").read_text()
-    for port in ("8080", "8089"):
+    for port in ("8080", "8081", "8089"):
         assert f"127.0.0.1:{port}" in text
         text = text.replace(f"127.0.0.1:{port}", f"127.0.0.1:{free_port()}")
     (tmp_path / "headgate.yaml").write_text(text)

@@ -24,7 +24,7 @@ def blocks(language: str) -> list[str]:
 def shown(tmp_path: Path) -> Iterator[str]:
     """Start the quickstart as `make run` does; what it has shown when it serves."""
     text = (QUICKSTART / "headgate.yaml").read_text()
-    for port in ("8080", "8089"):
+    for port in ("8080", "8081", "8089"):
         text = text.replace(f"127.0.0.1:{port}", f"127.0.0.1:{free_port()}")
     (tmp_path / "headgate.yaml").write_text(text)
     command = [sys.executable, str(QUICKSTART / "run.py"), "--config", str(tmp_path)]

@@ -178,12 +178,12 @@ class Dial:
 class Upstream:
     """A pool, with the peers and the dials it leads to."""
 
-    def __init__(self, origin: Origin, timers: Timers, loop: ScriptedLoop) -> None:
+    def __init__(self, origin: Origin, timers: Timers, loop: ScriptedLoop, metrics: Metrics | None = None) -> None:
         self.loop = loop
         self.timers = timers
         self.dials: list[Dial] = []
         self.peers: list[Peer] = []
-        self.pool = Pool(origin, loop, timers, Metrics(), self.dial)
+        self.pool = Pool(origin, loop, timers, metrics or Metrics(), self.dial)
 
     def dial(self, _: Pool, connect: int) -> Dial:
         self.dials.append(Dial(self, connect))
@@ -324,7 +324,7 @@ class Gateway:
         for candidate in runtime.candidates:
             origin = candidate.origin
             if origin not in self.shared.pools:
-                self.upstreams[origin.port] = Upstream(origin, self.timers, self.loop)
+                self.upstreams[origin.port] = Upstream(origin, self.timers, self.loop, self.metrics)
                 self.shared.pools[origin] = self.upstreams[origin.port].pool
         runtime.bind(self.shared)
         self.runtime = runtime

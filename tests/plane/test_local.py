@@ -27,6 +27,15 @@ def got(gateway: Gateway, path: str, method: str = "GET") -> tuple[bytes, Any]:
     ]
 
 
+def test_a_worker_that_drains_says_that_it_is_not_ready(gateway: Gateway) -> None:
+    assert got(gateway, "/readyz", "GET")[0].startswith(b"HTTP/1.1 200 OK\r\n")
+    gateway.shared.draining = True
+    head, body = got(gateway, "/readyz", "GET")
+    assert head.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+    assert body == {"status": "draining"}
+    assert got(gateway, "/healthz", "GET")[0].startswith(b"HTTP/1.1 200 OK\r\n")
+
+
 @pytest.mark.parametrize("prefix", ["/v1", ""])
 def test_the_models_that_a_key_may_use_are_listed(gateway: Gateway, prefix: str) -> None:
     head, body = got(gateway, f"{prefix}/models")

@@ -1,0 +1,203 @@
+"""`/metrics`: everything counted, as Prometheus and OpenMetrics read it.
+
+Three sources: what workers counted in their arrays (`core.metrics`), what usage events add up to (`core.tally`), and
+what control itself knows. Nothing is kept here: a page is made of what they hold when it is asked for.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
+from typing import Any
+
+from msgspec import Struct
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from control.feed import Feed
+from control.publish import Publisher
+from core.metrics import BOUNDS, WORKER, slots
+from core.tally import CallRow, Tally
+
+__all__ = ["DERIVED", "Derived", "Exposition"]
+
+STATES = ("serving", "starting", "refused", "absent")
+
+
+class Derived(Struct, frozen=True):
+    """A metric that control makes; `Metric` of `core.metrics` with any number of labels."""
+
+    name: str
+    kind: str
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+CALL = ("route", "model", "target")
+DERIVED = (
+    Derived(
+        "headgate_requests_total",
+        "counter",
+        "Finished requests that had a route, by what served them and the status the caller saw.",
+        (*CALL, "status"),
+    ),
+    Derived(
+        "headgate_request_seconds", "histogram", "From a request's head to just before the last bytes leave.", CALL
+    ),
+    Derived("headgate_first_token_seconds", "histogram", "From a request's head to the first byte of a stream.", CALL),
+    Derived(
+        "headgate_attempts_total", "counter", "Calls made upstream; more than requests where some are retried.", CALL
+    ),
+    Derived(
+        "headgate_bytes_total",
+        "counter",
+        "Bytes of the bodies that callers sent and got, without framing.",
+        (*CALL, "direction"),
+    ),
+    Derived(
+        "headgate_tokens_total",
+        "counter",
+        "Tokens, as providers report them: cache_read is part of input, reasoning of output.",
+        (*CALL, "kind"),
+    ),
+    Derived(
+        "headgate_usage_unknown_total",
+        "counter",
+        "Successful calls of models whose answer did not say its usage.",
+        CALL,
+    ),
+    Derived(
+        "headgate_errors_total", "counter", "Requests that had a route and ended in an error, by its code.", ("code",)
+    ),
+    Derived("headgate_limited_total", "counter", "Requests refused by a consumer's limit.", ("limit",)),
+    Derived(
+        "headgate_consumer_requests_total",
+        "counter",
+        "Requests of a consumer, by whether they succeeded.",
+        ("consumer", "result"),
+    ),
+    Derived("headgate_consumer_tokens_total", "counter", "Tokens of a consumer.", ("consumer", "kind")),
+    Derived("headgate_usage_events_total", "counter", "Usage events that control has counted, each once."),
+    Derived("headgate_workers", "gauge", "Workers by state.", ("state",)),
+    Derived("headgate_snapshot_version", "gauge", "The active version."),
+    Derived("headgate_worker_snapshot_version", "gauge", "The version that a worker serves, 0 for none.", ("worker",)),
+)
+"""Everything on the page that is not declared in `core.metrics`."""
+
+SECONDS = [*(repr(bound / 1e6) for bound in BOUNDS), "+Inf"]
+
+
+class Page(Collector):
+    """Metrics as they were at one moment."""
+
+    def __init__(self, families: list[Any]) -> None:
+        self.families = families
+
+    def collect(self) -> list[Any]:
+        """Return them."""
+        return self.families
+
+
+class Exposition:
+    """Makes the page."""
+
+    def __init__(self, feed: Feed, publisher: Publisher, tally: Tally) -> None:
+        self.feed = feed
+        self.publisher = publisher
+        self.tally = tally
+        self.process = ProcessCollector(registry=None)
+
+    def page(self, families: list[Any], accept: str) -> tuple[bytes, str]:
+        """Return collected metrics as a page, and its content type, in the format that an Accept field asks for."""
+        encode, content_type = choose_encoder(accept)
+        return encode(Page(families)), content_type
+
+    def collect(self) -> Iterator[Any]:
+        """Yield every metric."""
+        yield from self.worker_metrics()
+        families = {metric.name: family(metric.name, metric.kind, metric.help, metric.labels) for metric in DERIVED}
+        for key, row in self.tally.calls.items():
+            add_call(families, key, row)
+        self.add_names(families)
+        self.add_workers(families)
+        yield from families.values()
+        yield from self.process.collect()
+
+    def worker_metrics(self) -> Iterator[Any]:
+        """Yield what workers count: counters and histograms of all of them together, gauges of each."""
+        counts = self.feed.counts
+        for metric in WORKER:
+            labels = (metric.label,) if metric.label else ()
+            is_gauge = metric.kind == "gauge"
+            found = family(metric.name, metric.kind, metric.help, (*labels, "worker") if is_gauge else labels)
+            for value, first in slots(metric.name).items():
+                values = [value] if metric.label else []
+                if is_gauge:
+                    for worker, gauges in sorted(counts.gauges.items()):
+                        found.add_metric([*values, str(worker)], gauges[first] * metric.unit)
+                elif metric.kind == "counter":
+                    found.add_metric(values, counts.totals[first] * metric.unit)
+                else:
+                    last = first + metric.width - 1
+                    add_histogram(found, values, counts.totals[first:last], counts.totals[last])
+            yield found
+
+    def add_names(self, families: Mapping[str, Any]) -> None:
+        """Add what is counted by consumer, by error and by limit."""
+        for code, count in self.tally.errors.items():
+            families["headgate_errors_total"].add_metric([code], count)
+        for limit, count in self.tally.limited.items():
+            families["headgate_limited_total"].add_metric([limit], count)
+        for name, row in self.tally.consumers.items():
+            requests = families["headgate_consumer_requests_total"]
+            requests.add_metric([name, "ok"], row.requests - row.failed)
+            requests.add_metric([name, "failed"], row.failed)
+            families["headgate_consumer_tokens_total"].add_metric([name, "input"], row.input)
+            families["headgate_consumer_tokens_total"].add_metric([name, "output"], row.output)
+        families["headgate_usage_events_total"].add_metric([], self.tally.events)
+
+    def add_workers(self, families: Mapping[str, Any]) -> None:
+        """Add what control knows of the workers and the snapshot."""
+        workers = self.feed.states()
+        for state in STATES:
+            families["headgate_workers"].add_metric([state], sum(worker.state == state for worker in workers))
+        for worker in workers:
+            families["headgate_worker_snapshot_version"].add_metric([str(worker.worker)], worker.version)
+        families["headgate_snapshot_version"].add_metric([], self.publisher.active.snapshot.version)
+
+
+def add_call(families: Mapping[str, Any], key: tuple[str, str, str], row: CallRow) -> None:
+    """Add one row of calls to the metrics it has a part in."""
+    for status, count in row.statuses.items():
+        families["headgate_requests_total"].add_metric([*key, str(status)], count)
+    add_histogram(families["headgate_request_seconds"], key, row.latency, row.latency_sum)
+    families["headgate_attempts_total"].add_metric(key, row.attempts)
+    families["headgate_bytes_total"].add_metric([*key, "in"], row.bytes_in)
+    families["headgate_bytes_total"].add_metric([*key, "out"], row.bytes_out)
+    if any(row.first):
+        add_histogram(families["headgate_first_token_seconds"], key, row.first, row.first_sum)
+    _, model, _ = key
+    if model:
+        tokens = families["headgate_tokens_total"]
+        for kind, count in (
+            ("input", row.input),
+            ("output", row.output),
+            ("cache_read", row.cache_read),
+            ("reasoning", row.reasoning),
+        ):
+            tokens.add_metric([*key, kind], count)
+        families["headgate_usage_unknown_total"].add_metric(key, row.unknown)
+
+
+def add_histogram(found: Any, labels: Sequence[str], buckets: Sequence[int], microseconds: int) -> None:
+    """Add one series of a histogram from its counts bucket by bucket and their sum."""
+    found.add_metric(labels, list(zip(SECONDS, accumulate(buckets), strict=True)), microseconds / 1e6)
+
+
+def family(name: str, kind: str, text: str, labels: Sequence[str]) -> Any:
+    """Return an empty family of samples; OpenMetrics names a counter without ``_total``."""
+    if kind == "counter":
+        return CounterMetricFamily(name.removesuffix("_total"), text, labels=labels)
+    if kind == "gauge":
+        return GaugeMetricFamily(name, text, labels=labels)
+    return HistogramMetricFamily(name, text, labels=labels)
