@@ -14,10 +14,12 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
+from control.access import AccessLog
 from control.feed import Feed
+from control.intake import Intake
 from control.publish import Publisher
 from core.metrics import BOUNDS, WORKER, slots
-from core.tally import CallRow, Tally
+from core.tally import CallRow
 
 __all__ = ["DERIVED", "Derived", "Exposition"]
 
@@ -78,6 +80,8 @@ DERIVED = (
     ),
     Derived("headgate_consumer_tokens_total", "counter", "Tokens of a consumer.", ("consumer", "kind")),
     Derived("headgate_usage_events_total", "counter", "Usage events that control has counted, each once."),
+    Derived("headgate_usage_damaged_total", "counter", "Usage events that could not be read; any is a fault."),
+    Derived("headgate_access_log_dropped_total", "counter", "Lines that the access log could not take."),
     Derived("headgate_workers", "gauge", "Workers by state.", ("state",)),
     Derived("headgate_snapshot_version", "gauge", "The active version."),
     Derived("headgate_worker_snapshot_version", "gauge", "The version that a worker serves, 0 for none.", ("worker",)),
@@ -101,10 +105,12 @@ class Page(Collector):
 class Exposition:
     """Makes the page."""
 
-    def __init__(self, feed: Feed, publisher: Publisher, tally: Tally) -> None:
+    def __init__(self, feed: Feed, publisher: Publisher, intake: Intake, access: AccessLog | None) -> None:
         self.feed = feed
         self.publisher = publisher
-        self.tally = tally
+        self.intake = intake
+        self.tally = intake.tally
+        self.access = access
         self.process = ProcessCollector(registry=None)
 
     def page(self, families: list[Any], accept: str) -> tuple[bytes, str]:
@@ -155,6 +161,9 @@ class Exposition:
             families["headgate_consumer_tokens_total"].add_metric([name, "input"], row.input)
             families["headgate_consumer_tokens_total"].add_metric([name, "output"], row.output)
         families["headgate_usage_events_total"].add_metric([], self.tally.events)
+        families["headgate_usage_damaged_total"].add_metric([], self.intake.damaged)
+        dropped = self.access.dropped if self.access is not None else 0
+        families["headgate_access_log_dropped_total"].add_metric([], dropped)
 
     def add_workers(self, families: Mapping[str, Any]) -> None:
         """Add what control knows of the workers and the snapshot."""

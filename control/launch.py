@@ -44,7 +44,7 @@ def launch(config_path: Path, data: Path | None, *, control: bool, plane: bool) 
     if control:
         feed, admin = bind_unix(home / CONTROL), bind_unix(home / ADMIN)
         public = None if loaded.static.control.address == "off" else bind_tcp(loaded.static.control.address)
-        children.append(_control(config_path, home, feed, admin, public))
+        children.append(_control(config_path, home, feed, admin, public, loaded.static.access_log))
         addresses["admin"] = str(home / ADMIN)
         if public is not None:
             addresses["control"] = _address(public)
@@ -74,7 +74,12 @@ def launch(config_path: Path, data: Path | None, *, control: bool, plane: bool) 
 
 
 def _control(
-    config_path: Path, data: Path, feed: socket.socket, admin: socket.socket, public: socket.socket | None
+    config_path: Path,
+    data: Path,
+    feed: socket.socket,
+    admin: socket.socket,
+    public: socket.socket | None,
+    access_log: str,
 ) -> Child:
     arguments = ["control.main", "--config", os.path.abspath(config_path), "--data", str(data)]
     arguments += ["--control-fd", str(feed.fileno()), "--admin-fd", str(admin.fileno())]
@@ -82,7 +87,18 @@ def _control(
     if public is not None:
         arguments += ["--public-fd", str(public.fileno())]
         handles.append(public.fileno())
+    if access_log != "off":
+        arguments += ["--access-log", access_log if access_log == "stdout" else _writable(access_log)]
     return Child("control", arguments, tuple(handles), dict(os.environ))
+
+
+def _writable(path: str) -> str:
+    """Return the absolute path of a log that can be written to; raises DataError."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o640))
+    except OSError as error:
+        raise DataError(f"access_log: cannot write to {path}: {error.strerror}") from error
+    return os.path.abspath(path)
 
 
 def _worker(index: int, drain: float, data: Path, listener: socket.socket, environment: dict[str, str]) -> Child:

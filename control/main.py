@@ -15,6 +15,7 @@ from pathlib import Path
 
 import uvloop
 
+from control.access import AccessLog
 from control.api import application
 from control.exposition import Exposition
 from control.feed import Feed, Peer
@@ -38,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="the data directory")
     parser.add_argument("--control-fd", type=int, required=True, help="listening Unix socket for workers")
     parser.add_argument("--admin-fd", type=int, required=True, help="listening Unix socket for the API")
+    parser.add_argument("--access-log", help="file for a line of each call, or stdout")
     parser.add_argument("--public-fd", type=int, help="listening TCP socket for metrics and health")
     parser.add_argument("--supervisor-fd", type=int, required=True, help="socket to the supervisor")
     asked = parser.parse_args(arguments)
@@ -56,13 +58,16 @@ async def serve(asked: argparse.Namespace, active: Active, log: Log) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    intake = Intake()
+    access = AccessLog(asked.access_log, log) if asked.access_log is not None else None
+    if access is not None:
+        access.start()
+    intake = Intake(access.add if access is not None else None)
     feed = Feed(active.offer, intake, WorkerCounts(), os.geteuid(), log)
     publisher = Publisher(feed, active, asked.config, asked.data, log)
     workers = await loop.create_unix_server(
         lambda: Peer(feed), sock=socket.socket(fileno=asked.control_fd), backlog=4096
     )
-    exposition = Exposition(feed, publisher, intake.tally)
+    exposition = Exposition(feed, publisher, intake, access)
     servers = [AdminServer(application(publisher, feed, exposition, log), asked.admin_fd)]
     if asked.public_fd is not None:
         servers.append(AdminServer(public_application(exposition, log), asked.public_fd, unix=False))
@@ -88,6 +93,8 @@ async def serve(asked: argparse.Namespace, active: Active, log: Log) -> int:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(5):
             await asyncio.gather(*parts, return_exceptions=True)
+    if access is not None:
+        access.close()
     return status
 
 

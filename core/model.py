@@ -93,6 +93,13 @@ Digest = Annotated[
     Meta(pattern=r"^[0-9a-f]{64}$", description="the SHA-256 of the whole key string, as 64 small hex digits"),
 ]
 File = Annotated[str, Meta(pattern=r"^[^\x00-\x1f]{1,1024}$", description="the path of a file")]
+AccessLogTarget = Annotated[
+    str,
+    Meta(
+        pattern=r"^(off|stdout|[^\x00-\x1f]{0,1000}/[^\x00-\x1f]{1,255})$",
+        description="off, stdout, or the path of a file",
+    ),
+]
 Host = Annotated[
     str,
     Meta(pattern=r"^[a-z0-9.-]{1,253}$", description="a host name in small letters, without a port"),
@@ -246,6 +253,7 @@ class Static(_Part, frozen=True):
 
     listen: Listen = Listen()
     control: Control = Control()
+    access_log: AccessLogTarget = "off"
     data: File = "./data"
 
 

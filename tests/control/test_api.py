@@ -28,7 +28,7 @@ class Api:
 async def api(control: Any) -> AsyncIterator[Api]:
     path = control.data / "admin.sock"
     listener = bind_unix(path)
-    exposition = Exposition(control.feed, control.publisher, control.feed.intake.tally)
+    exposition = Exposition(control.feed, control.publisher, control.feed.intake, None)
     server = AdminServer(application(control.publisher, control.feed, exposition, control.log), listener.detach())
     serving = asyncio.create_task(server.serve())
     async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as session:

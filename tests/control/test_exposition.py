@@ -11,7 +11,6 @@ from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from control.exposition import DERIVED, Exposition
 from core.metrics import LAYOUT, SIZE, WORKER, slot
-from core.tally import Tally
 from core.usage import UsageEvent
 from core.wire import Counts
 
@@ -54,7 +53,7 @@ PROCESSOR = slot("headgate_worker_cpu_seconds_total")
 
 @pytest.fixture
 async def exposition(control: Any) -> Exposition:
-    return Exposition(control.feed, control.publisher, Tally())
+    return Exposition(control.feed, control.publisher, control.feed.intake, None)
 
 
 def page(exposition: Exposition, accept: str = "") -> str:

@@ -17,7 +17,7 @@ from control.server import AdminServer
 async def public(control: Any) -> AsyncIterator[aiohttp.ClientSession]:
     listener = bind_tcp("127.0.0.1:0")
     host, port = listener.getsockname()
-    exposition = Exposition(control.feed, control.publisher, control.feed.intake.tally)
+    exposition = Exposition(control.feed, control.publisher, control.feed.intake, None)
     server = AdminServer(public_application(exposition, control.log), listener.detach(), unix=False)
     serving = asyncio.create_task(server.serve())
     async with aiohttp.ClientSession(f"http://{host}:{port}") as session:
