@@ -13,7 +13,6 @@ from control import keys
 from control.datadir import DataError
 from control.launch import launch
 from core.errors import ConfigError
-from core.snapshot import digest_of
 
 __all__ = ["headgate", "main"]
 
@@ -141,7 +140,7 @@ def validate(config: Path, output: str) -> int:
             _print_json({"valid": False, "problems": error.problems})
             return 1
         raise
-    digest = digest_of(proved)
+    digest = proved.snapshot.digest
     if output == "json":
         _print_json({"valid": True, "digest": digest, "problems": []})
     else:

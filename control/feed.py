@@ -1,13 +1,15 @@
 """The workers' side of control: who is connected, what each holds, what it was sent, what it answered.
 
-A worker has at most one push unanswered. After every answer it is sent what it should hold now, if that is another
-snapshot: so a rollback needs no bookkeeping, it is the old snapshot becoming the goal again.
+A worker has at most one push unanswered: the manifest, then the sections that it asks for. After every answer it is
+sent what it should hold now, if that is another snapshot: so a rollback needs no bookkeeping, it is the old snapshot
+becoming the goal again.
 """
 
 import asyncio
 import socket
 import struct
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping
 from typing import cast
 
 from msgspec import Struct
@@ -17,7 +19,21 @@ from control.log import Log
 from control.metrics import WorkerCounts
 from control.talk import Listed, Workers
 from core.errors import FrameError
-from core.wire import FORMAT, Ack, Counts, Draining, Frame, FrameReader, Hello, Nack, Usage, UsageTaken, pack
+from core.wire import (
+    FORMAT,
+    Ack,
+    Counts,
+    Draining,
+    Frame,
+    FrameReader,
+    Hello,
+    Nack,
+    Need,
+    Section,
+    Usage,
+    UsageTaken,
+    pack,
+)
 
 __all__ = ["Feed", "Offer", "Peer", "WorkerState"]
 
@@ -29,13 +45,15 @@ _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid as the kernel saw them at co
 class Offer:
     """One snapshot with its secrets, as bytes for the wire, and each worker's first answer to it.
 
-    answers: worker index -> ``""`` for an ack, else the reason of its nack.
+    frame: the push that announces it. sections: by digest, for those that ask. answers: worker index -> ``""`` for an
+    ack, else the reason of its nack.
     """
 
-    def __init__(self, version: int, digest: str, frame: bytes) -> None:
+    def __init__(self, version: int, digest: str, frame: bytes, sections: Mapping[bytes, bytes]) -> None:
         self.version = version
         self.digest = digest
         self.frame = frame
+        self.sections = sections
         self.answers: dict[int, str] = {}
 
 
@@ -185,6 +203,8 @@ class Peer(asyncio.Protocol):
         self.refused: Offer | None = None
         self.pending: Offer | None = None
         self._understood = True
+        self.wanted: deque[bytes] = deque()
+        self._full = False
         self._reader = FrameReader(LARGEST_FRAME)
         self._patience: asyncio.TimerHandle | None = None
 
@@ -233,6 +253,15 @@ class Peer(asyncio.Protocol):
             self.pending = goal
             self._transport.write(goal.frame)
 
+    def pause_writing(self) -> None:
+        """Hold the next sections back: the worker reads more slowly than they come."""
+        self._full = True
+
+    def resume_writing(self) -> None:
+        """Go on with the sections it asked for."""
+        self._full = False
+        self._send_wanted()
+
     def state(self) -> WorkerState:
         """Return this worker as status shows it."""
         refused = self.refused is not None
@@ -261,7 +290,9 @@ class Peer(asyncio.Protocol):
             case Draining() if self.index >= 0:
                 self.draining = True
                 self.feed.changed()
-            case Ack() | Nack() if self._answers_pending(frame):
+            case Need() if self._answers_pending(frame) and not self.wanted:
+                self._needed(frame)
+            case Ack() | Nack() if self._answers_pending(frame) and not self.wanted:
                 self._answered(frame)
             case _:
                 raise FrameError(f"an unexpected {type(frame).__name__}")
@@ -289,7 +320,19 @@ class Peer(asyncio.Protocol):
             self._understood = False
             self.feed.log("metrics-unknown", worker=self.index, reason="the worker is of another build")
 
-    def _answers_pending(self, frame: Ack | Nack) -> bool:
+    def _needed(self, need: Need) -> None:
+        assert self.pending is not None
+        if not need.sections or not self.pending.sections.keys() >= set(need.sections):
+            raise FrameError("a Need of what was not offered")
+        self.wanted.extend(need.sections)
+        self._send_wanted()
+
+    def _send_wanted(self) -> None:
+        offer = self.pending
+        while self.wanted and offer is not None and not self._full and not self._transport.is_closing():
+            self._transport.write(pack(Section(offer.sections[self.wanted.popleft()])))
+
+    def _answers_pending(self, frame: Ack | Nack | Need) -> bool:
         pending = self.pending
         return pending is not None and (frame.version, frame.digest) == (pending.version, pending.digest)
 

@@ -17,7 +17,6 @@ from control.yaml_marks import MAX_BYTES, Document, parse
 from core import consistent
 from core.errors import ConfigError
 from core.model import Config, Static
-from core.snapshot import digest_of
 
 __all__ = ["Loaded", "load"]
 
@@ -29,12 +28,11 @@ BARE = re.compile(r"[A-Za-z0-9_-]+")
 class Loaded(NamedTuple):
     """A config that is whole, and where it came from.
 
-    static: what is read once at start. config: what a snapshot carries. digest: of `config`. sources: the files read.
+    static: what is read once at start. config: what a snapshot carries. sources: the files read.
     """
 
     static: Static
     config: Config
-    digest: str
     sources: tuple[Path, ...]
 
 
@@ -102,7 +100,7 @@ def _load(path: Path, words: Words) -> Loaded:
         raise ConfigError([str(line) for line in sorted(lines, key=lambda line: line[:3])])
     static = msgspec.convert({key: value for key, value in merged.items() if key in STATIC}, Static)
     config = msgspec.convert({key: value for key, value in merged.items() if key in SECTIONS}, Config)
-    return Loaded(static, config, digest_of(config), tuple(sources))
+    return Loaded(static, config, tuple(sources))
 
 
 def _sources(path: Path) -> list[Path]:

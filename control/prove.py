@@ -1,17 +1,26 @@
-"""The proof of a config: it is loaded, checked, and built once, before any worker sees it."""
+"""The proof of a config: it is loaded, checked, cut and built once, before any worker sees it."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 from control.load import load
 from core.model import Config
-from core.snapshot import seal
+from core.snapshot import Snapshot, build
 from plane.compile import compile_snapshot, known_words
 
-__all__ = ["prove"]
+__all__ = ["Proof", "prove"]
 
 
-def prove(path: Path) -> Config:
+class Proof(NamedTuple):
+    """A config that every worker can build. snapshot: the config cut into sections, as version 1."""
+
+    config: Config
+    snapshot: Snapshot
+
+
+def prove(path: Path) -> Proof:
     """Load `path` and build its runtime once, without secrets, as every worker will; ConfigError with every problem."""
     config = load(path, known_words()).config
-    compile_snapshot(seal(config, 1), None)
-    return config
+    snapshot = build(config, 1)
+    compile_snapshot(snapshot, None)
+    return Proof(config, snapshot)

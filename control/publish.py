@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +15,8 @@ from control.log import Log
 from control.prove import prove
 from control.secrets import resolve
 from core.errors import ConfigError, SnapshotError
-from core.snapshot import Snapshot, decode, digest_of, encode, seal
+from core.model import Config
+from core.snapshot import Snapshot, assemble, entries_of, renumbered
 from core.wire import Push, pack
 
 __all__ = ["Active", "Applied", "Publisher", "WorkerAnswer", "offer_of", "resume"]
@@ -62,7 +64,8 @@ class _Saved(Struct, frozen=True):
     """DATA/active: what a restarted control process goes on with; references to secrets, never their values."""
 
     source: str
-    snapshot: bytes
+    manifest: bytes
+    sections: list[bytes]
 
 
 def resume(config_path: Path, data: Path, log: Log) -> Active:
@@ -73,21 +76,21 @@ def resume(config_path: Path, data: Path, log: Log) -> Active:
     """
     saved = _read_saved(data, log)
     try:
-        config = prove(config_path)
-        source = digest_of(config)
+        config, snapshot = prove(config_path)
+        source = snapshot.digest
         if saved is None:
-            return _activate(data, seal(config, 1), resolve(config), source)
+            return _activate(data, snapshot, resolve(config), source)
         before, last_source = saved
         if source in (last_source, before.digest):
-            return _activate(data, before, resolve(before.config), source)
-        return _activate(data, seal(config, before.version + 1), resolve(config), source)
+            return _activate(data, before, _secrets(before), source)
+        return _activate(data, renumbered(snapshot, before.version + 1), resolve(config), source)
     except ConfigError as error:
         if saved is None:
             raise
         for problem in error.problems:
             log("config-problem", problem=problem)
         before, last_source = saved
-        active = _activate(data, before, resolve(before.config), last_source)
+        active = _activate(data, before, _secrets(before), last_source)
         log("resumed", version=before.version, reason="the config is broken; the saved snapshot serves on")
         return active
 
@@ -118,9 +121,9 @@ class Publisher:
         """
         async with self._turn:
             # In a thread: parsing 100,000 consumers takes seconds, and status must answer meanwhile.
-            config = await asyncio.to_thread(prove, path)
+            config, proved = await asyncio.to_thread(prove, path)
             secrets = await asyncio.to_thread(resolve, config)
-            digest = digest_of(config)
+            digest = proved.digest
             source = digest if path == self._config_path else self.active.source
             unchanged = digest == self.active.snapshot.digest
             if unchanged and secrets == self.active.secrets:
@@ -132,7 +135,7 @@ class Publisher:
             else:
                 # A refused version's number is spent, so that one number never means two snapshots.
                 self._last_version += 1
-                snapshot = seal(config, self._last_version)
+                snapshot = renumbered(proved, self._last_version)
             return await self._publish(Active(snapshot, secrets, offer_of(snapshot, secrets), source))
 
     async def _publish(self, candidate: Active) -> Applied:
@@ -173,8 +176,12 @@ class Publisher:
 
 def offer_of(snapshot: Snapshot, secrets: Mapping[str, str]) -> Offer:
     """Return `snapshot` ready to be sent."""
-    push = Push(snapshot.version, snapshot.digest, encode(snapshot), dict(secrets))
-    return Offer(snapshot.version, snapshot.digest, pack(push))
+    push = Push(snapshot.version, snapshot.digest, snapshot.manifest, dict(secrets))
+    return Offer(snapshot.version, snapshot.digest, pack(push), snapshot.sections)
+
+
+def _secrets(snapshot: Snapshot) -> Mapping[str, str]:
+    return resolve(Config(providers=dict(entries_of(snapshot, "providers"))))
 
 
 def _answer(index: int, said: str | None, patience: float) -> WorkerAnswer:
@@ -191,7 +198,8 @@ def _activate(data: Path, snapshot: Snapshot, secrets: Mapping[str, str], source
 
 def _save(data: Path, active: Active) -> None:
     """Replace DATA/active in one step that survives a loss of power."""
-    written = msgspec.msgpack.encode(_Saved(active.source, encode(active.snapshot)))
+    snapshot = active.snapshot
+    written = msgspec.msgpack.encode(_Saved(active.source, snapshot.manifest, list(snapshot.sections.values())))
     new = data / f"{SAVED}.new"
     handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with open(handle, "wb") as file:
@@ -209,7 +217,8 @@ def _save(data: Path, active: Active) -> None:
 def _read_saved(data: Path, log: Log) -> tuple[Snapshot, str] | None:
     try:
         saved = msgspec.msgpack.decode((data / SAVED).read_bytes(), type=_Saved)
-        return decode(saved.snapshot), saved.source
+        sections = {sha256(section).digest(): section for section in saved.sections}
+        return assemble(saved.manifest, sections), saved.source
     except FileNotFoundError:
         return None
     except (OSError, msgspec.MsgspecError, SnapshotError) as error:

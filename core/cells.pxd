@@ -1,5 +1,5 @@
 cimport cython
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint64_t
 
 
 # The kinds of row. Rates and concurrency start afresh on a new boot; money never does.
@@ -33,13 +33,3 @@ cdef class Cells:
     cpdef long long add(self, Py_ssize_t row, long long amount) except? -1
     cpdef long long enter(self, Py_ssize_t row, Py_ssize_t worker, long long limit) except? -1
     cpdef int leave(self, Py_ssize_t row, Py_ssize_t worker) except -1
-
-
-@cython.final
-cdef class KeyTable:
-    cdef Py_buffer view
-    cdef const unsigned char *slots
-    cdef uint64_t size
-    cdef readonly Py_ssize_t keys
-
-    cpdef long long find(self, bytes digest) except? -1

@@ -1,6 +1,6 @@
-"""C memory, and all of it: the table of 64-bit cells that limits count in, and the flat table of API keys.
+"""C memory, and all of it: the table of 64-bit cells that limits count in.
 
-Both stand in a buffer handed in. A file mapped by several processes makes the cells common to them: each decision is one
+It stands in a buffer handed in. A file mapped by several processes makes the cells common to them: each decision is one
 compare-and-swap, without a lock, and what was counted outlives the process that counted it.
 
 `Cells`, in 64-bit words of this machine's byte order:
@@ -18,9 +18,9 @@ worker writes a column. That is enough to set the cell right after a death at an
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memcpy
 
-__all__ = ["CONCURRENCY", "MONEY", "RATE", "Cells", "KeyTable", "TableFullError", "size_for"]
+__all__ = ["CONCURRENCY", "MONEY", "RATE", "Cells", "TableFullError", "size_for"]
 
 cdef extern from *:
     """
@@ -30,15 +30,11 @@ cdef extern from *:
     static inline int hg_swap(uint64_t *at, uint64_t old, uint64_t value) {
         return __atomic_compare_exchange_n(at, &old, value, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
     }
-    static inline uint64_t hg_scale(uint64_t hash, uint64_t size) {
-        return (uint64_t)(((unsigned __int128)hash * size) >> 64);
-    }
     """
     uint64_t hg_load(const uint64_t *at) noexcept
     void hg_store(uint64_t *at, uint64_t value) noexcept
     uint64_t hg_add(uint64_t *at, uint64_t n) noexcept
     bint hg_swap(uint64_t *at, uint64_t old, uint64_t value) noexcept
-    uint64_t hg_scale(uint64_t hash, uint64_t size) noexcept
 
 cdef enum:
     HEADER = 16
@@ -341,105 +337,3 @@ cdef class Cells:
             if torn == 0 and before == after and hg_swap(cell, count, before & COUNT):
                 return True
         return False
-
-
-cdef enum:
-    KEY_HEADER = 32
-    KEY_SLOT = 36
-
-cdef uint32_t EMPTY = 0xFFFFFFFF                # the value of a slot without a key
-cdef bytes KEY_MAGIC = b"HGKEYS\x00\x01"
-
-
-cdef class KeyTable:
-    """API keys by the SHA-256 of the whole key, used in place in the `buffer` that `build` made: 48 bytes a key.
-
-    ValueError: the buffer is no such table, or is cut short.
-    """
-
-    def __cinit__(self, buffer: object) -> None:
-        cdef uint64_t head[4]
-        PyObject_GetBuffer(buffer, &self.view, PyBUF_SIMPLE)
-        self.slots = <const unsigned char *>self.view.buf + KEY_HEADER
-        if self.view.len < KEY_HEADER or (<char *>self.view.buf)[:8] != KEY_MAGIC:
-            raise ValueError("the buffer does not hold a table of keys")
-        memcpy(head, self.view.buf, KEY_HEADER)
-        if head[1] == 0 or head[1] > <uint64_t>self.view.len or <uint64_t>self.view.len != KEY_HEADER + head[1] * KEY_SLOT:
-            raise ValueError("the table of keys is cut short")
-        self.size = head[1]
-        self.keys = <Py_ssize_t>head[2]
-
-    def __dealloc__(self) -> None:
-        PyBuffer_Release(&self.view)
-
-    def __len__(self) -> int:
-        return self.keys
-
-    cpdef long long find(self, bytes digest) except? -1:
-        """Return the value of the key with this 32-byte digest, -1 if there is none.
-
-        A search always reads on to the next empty slot and compares whole digests without branching: its work depends
-        on where the digest falls, not on whether it is there.
-        """
-        cdef uint64_t key[4]
-        cdef uint64_t other[4]
-        cdef uint64_t at, tried, differs
-        cdef uint32_t value, found = EMPTY, mask
-        cdef const unsigned char *slot
-        if len(digest) != 32:
-            raise ValueError(f"a key's digest has 32 bytes, not {len(digest)}")
-        memcpy(key, <const char *>digest, 32)
-        at = hg_scale(key[0], self.size)
-        for tried in range(self.size):
-            slot = self.slots + at * KEY_SLOT
-            memcpy(&value, slot + 32, 4)
-            if value == EMPTY:
-                break
-            memcpy(other, slot, 32)
-            differs = (key[0] ^ other[0]) | (key[1] ^ other[1]) | (key[2] ^ other[2]) | (key[3] ^ other[3])
-            # All ones where nothing differs, else zero.
-            mask = <uint32_t>((differs | (0 - differs)) >> 63) - 1
-            found = (found & ~mask) | (value & mask)
-            at = at + 1 if at + 1 < self.size else 0
-        return -1 if found == EMPTY else <long long>found
-
-    @staticmethod
-    def build(pairs: object) -> bytes:
-        """Return the table of `pairs`: (digest of 32 bytes, value from 0 to 2**32 - 2).
-
-        ValueError: a digest is of another length or comes twice, or a value is out of range.
-        """
-        cdef list entries = list(pairs)
-        cdef uint64_t size = len(entries) + len(entries) // 3 + 1
-        cdef bytearray table = bytearray(KEY_HEADER + size * KEY_SLOT)
-        cdef unsigned char *start = table
-        cdef unsigned char *slot
-        cdef uint64_t head[4]
-        cdef uint64_t at
-        cdef uint32_t value, taken
-        cdef bytes digest
-        memcpy(head, <const char *>KEY_MAGIC, 8)
-        head[1] = size
-        head[2] = len(entries)
-        head[3] = 0
-        memcpy(start, head, KEY_HEADER)
-        memset(start + KEY_HEADER, 255, size * KEY_SLOT)
-        for digest, number in entries:
-            if len(digest) != 32:
-                raise ValueError(f"a key's digest has 32 bytes, not {len(digest)}")
-            if not 0 <= number < EMPTY:
-                raise ValueError(f"a key's value is from 0 to {EMPTY - 1}, not {number}")
-            value = number
-            memcpy(&at, <const char *>digest, 8)
-            at = hg_scale(at, size)
-            while True:
-                slot = start + KEY_HEADER + at * KEY_SLOT
-                memcpy(&taken, slot + 32, 4)
-                if taken == EMPTY:
-                    break
-                if memcmp(slot, <const char *>digest, 32) == 0:
-                    raise ValueError(f"the key digest {digest.hex()} comes twice")
-                at = at + 1 if at + 1 < size else 0
-            memcpy(slot, <const char *>digest, 32)
-            memcpy(slot + 32, &value, 4)
-        return bytes(table)

@@ -13,7 +13,7 @@ cdef bytes _HEX
 cdef class Router:
     cdef Site _any
     cdef dict _sites
-    cdef dict _patterns
+    cdef readonly list made
 
     @cython.locals(own=Site, entry=Entry, kind=int)
     cpdef object match(self, str method, bytes host, bytes path)
@@ -43,7 +43,7 @@ cdef class Leaf:
 @cython.final
 cdef class Entry:
     cdef readonly object value
-    cdef readonly tuple segments
+    cdef readonly str pattern
     cdef readonly bint raw_path
 
 
@@ -72,6 +72,9 @@ cdef int _escape(unsigned char high, unsigned char low) except -1
 cdef bint _takes_slashes(Entry entry, bytes path) except -1
 
 # Building.
-@cython.locals(rest=bint, node=Node)
-cdef Leaf _place(Site site, tuple segments)
+cdef Site _site(list made)
+@cython.locals(rest=bint, node=Node, child=Node, leaf=Leaf, path=bytes)
+cdef Leaf _place(list made, Site site, list segments)
+cdef Node _node(list made)
+cdef Leaf _leaf(list made)
 cdef list _add(Leaf leaf, tuple methods, Entry entry)

@@ -6,12 +6,12 @@ that has the method serves the request.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from core.errors import ConfigError, GatewayError
 
-__all__ = ["Router"]
+__all__ = ["Router", "params"]
 
 # What may stand in a path as it is: not controls, space, " # ; < > ? \ and whatever is not ASCII.
 _PLAIN = bytes(32 < char < 127 and chr(char) not in '"#;<>?\\' for char in range(256))
@@ -28,9 +28,9 @@ _ODD = 2
 class Entry:
     """One pattern of one route, and what a match gives."""
 
-    def __init__(self, value: Any, segments: tuple[str, ...], raw_path: bool) -> None:
+    def __init__(self, value: Any, pattern: str, raw_path: bool) -> None:
         self.value = value
-        self.segments = segments
+        self.pattern = pattern
         self.raw_path = raw_path
 
 
@@ -67,30 +67,37 @@ class Router:
     ``/`` and segments between slashes, each static or ``{name}``; the last one may be ``*``, which takes the rest, also
     an empty one. With raw_path (only with ``*``) that rest may hold ``%2F``. GET serves HEAD, too.
 
+    made: all that the look-up goes through, what holds before what is held. Whoever keeps this list when a router with
+    10,000 routes dies can let go of it a little at a time.
+
     Raises ConfigError with every invalid pattern and every two entries that would take the same request.
     """
 
-    def __init__(self, entries: Sequence[tuple[str | None, str, tuple[str, ...], Any, bool]]) -> None:
-        self._any = Site()
+    def __init__(self, entries: Iterable[tuple[str | None, str, tuple[str, ...], Any, bool]] = ()) -> None:
+        self.made: list[Any] = []
+        self._any = _site(self.made)
         self._sites: dict[bytes, Site] = {}
-        self._patterns: dict[int, list[tuple[str, ...]]] = {}
-        leaves: list[Leaf] = []
         problems: list[str] = []
         for host, path, methods, value, raw_path in entries:
-            reasons = _pattern_problems(host, path, raw_path)
-            if not reasons:
-                site = self._any if host is None else self._sites.setdefault(host.encode(), Site())
-                entry = Entry(value, tuple(path[1:].split("/")), raw_path)
-                self._patterns.setdefault(id(value), []).append(entry.segments)
-                leaf = _place(site, entry.segments)
-                leaves.append(leaf)
-                reasons = _add(leaf, tuple(dict.fromkeys(methods)), entry)
-            problems += [f"{host or ''}{path}: {reason}" for reason in reasons]
+            problems += self.add(host, path, methods, value, raw_path)
         if problems:
             raise ConfigError(problems)
-        for leaf in leaves:
-            if "GET" in leaf.methods:
-                leaf.methods.setdefault("HEAD", leaf.methods["GET"])
+
+    def add(self, host: str | None, path: str, methods: tuple[str, ...], value: Any, raw_path: bool) -> list[str]:
+        """Add one entry to a router that serves nobody yet; return why it cannot be, one line for each reason."""
+        reasons = _pattern_problems(host, path, raw_path)
+        if not reasons:
+            site = self._any
+            if host is not None:
+                name = host.encode()
+                if name not in self._sites:
+                    self._sites[name] = _site(self.made)
+                site = self._sites[name]
+            entry = Entry(value, path, raw_path)
+            leaf = _place(self.made, site, path[1:].split("/"))
+            self.made.append(entry)
+            reasons = _add(leaf, tuple(dict.fromkeys(methods)), entry)
+        return [f"{host or ''}{path}: {reason}" for reason in reasons]
 
     def match(self, method: str, host: bytes, path: bytes) -> Any:
         """Return the value of the entry that serves the request; a host's own entries come before those of any host.
@@ -121,15 +128,6 @@ class Router:
             raise self._refusal(own, path)
         return entry.value
 
-    def params(self, value: Any, path: bytes) -> dict[str, str]:
-        """Return what the parameters of the pattern took from `path`, which matched `value`; ``*`` is the rest."""
-        parts = path.decode("ascii")[1:].split("/")
-        for segments in self._patterns[id(value)]:
-            found = _params(segments, parts)
-            if found is not None:
-                return found
-        return {}
-
     def _own(self, host: bytes) -> Site | None:
         site = self._sites.get(host)
         if site is None:
@@ -145,6 +143,8 @@ class Router:
                 _collect(site.root, path, 1, leaves)
                 for leaf in leaves:
                     allowed.update(leaf.methods)
+        if "GET" in allowed:
+            allowed.add("HEAD")
         if not allowed:
             return GatewayError(404, "no_route", "caller", "Nothing is served at this path.")
         allow = ", ".join(sorted(allowed))
@@ -158,6 +158,8 @@ def _exact(site: Site, method: str, path: bytes) -> Entry | None:
 
 def _serving(leaf: Leaf, method: str) -> Entry | None:
     entry = leaf.methods.get(method)
+    if entry is None and method == "HEAD":
+        entry = leaf.methods.get("GET")
     return leaf.every if entry is None else entry
 
 
@@ -257,7 +259,7 @@ def _escape(high: int, low: int) -> int:
 
 def _takes_slashes(entry: Entry, path: bytes) -> bool:
     """Return whether all of the escaped slashes in `path` stand where the entry's ``*`` is."""
-    before = path.split(b"/", len(entry.segments))[:-1]
+    before = path.split(b"/", entry.pattern.count("/"))[:-1]
     return entry.raw_path and b"%2f" not in b"/".join(before).lower()
 
 
@@ -290,32 +292,57 @@ def _pattern_problems(host: str | None, path: str, raw_path: bool) -> list[str]:
     return problems
 
 
-def _place(site: Site, segments: tuple[str, ...]) -> Leaf:
+def _site(made: list[Any]) -> Site:
+    site = Site()
+    made += [site, site.root]
+    return site
+
+
+def _place(made: list[Any], site: Site, segments: list[str]) -> Leaf:
     """Return the leaf for a pattern, made if need be."""
     rest = segments[-1] == "*"
     if not rest and not any(segment.startswith("{") for segment in segments):
-        return site.exact.setdefault(b"/" + "/".join(segments).encode(), Leaf())
+        path = b"/" + "/".join(segments).encode()
+        leaf = site.exact.get(path)
+        if leaf is None:
+            leaf = site.exact[path] = _leaf(made)
+        return leaf
     node = site.root
     for segment in segments[:-1] if rest else segments:
         if segment.startswith("{"):
             if node.param is None:
-                node.param = Node()
+                node.param = _node(made)
             node = node.param
         else:
-            node = node.static.setdefault(segment.encode(), Node())
+            child = node.static.get(segment.encode())
+            if child is None:
+                child = node.static[segment.encode()] = _node(made)
+            node = child
     if rest:
         if node.wild is None:
-            node.wild = Leaf()
+            node.wild = _leaf(made)
         return node.wild
     if node.leaf is None:
-        node.leaf = Leaf()
+        node.leaf = _leaf(made)
     return node.leaf
+
+
+def _node(made: list[Any]) -> Node:
+    node = Node()
+    made.append(node)
+    return node
+
+
+def _leaf(made: list[Any]) -> Leaf:
+    leaf = Leaf()
+    made.append(leaf)
+    return leaf
 
 
 def _add(leaf: Leaf, methods: tuple[str, ...], entry: Entry) -> list[str]:
     """Add an entry to its leaf; return why it cannot be, if another one takes the same requests."""
     if leaf.every is not None:
-        return [f"/{'/'.join(leaf.every.segments)} takes every method of this path already"]
+        return [f"{leaf.every.pattern} takes every method of this path already"]
     if not methods:
         if leaf.methods:
             return [f"{', '.join(sorted(leaf.methods))} of this path are taken already"]
@@ -324,21 +351,16 @@ def _add(leaf: Leaf, methods: tuple[str, ...], entry: Entry) -> list[str]:
     taken = [method for method in methods if method in leaf.methods]
     for method in methods:
         leaf.methods.setdefault(method, entry)
-    return [f"{method} is taken by /{'/'.join(leaf.methods[method].segments)} already" for method in taken]
+    return [f"{method} is taken by {leaf.methods[method].pattern} already" for method in taken]
 
 
-def _params(segments: tuple[str, ...], parts: list[str]) -> dict[str, str] | None:
-    rest = segments[-1] == "*"
-    if len(parts) < len(segments) or (len(parts) > len(segments) and not rest):
-        return None
+def params(pattern: str, path: bytes) -> dict[str, str]:
+    """Return what the parameters of an entry's pattern took from `path`, which it matched; ``*`` is the rest."""
+    parts = path.decode("ascii")[1:].split("/")
     found = {}
-    for index, segment in enumerate(segments):
+    for index, segment in enumerate(pattern[1:].split("/")):
         if segment.startswith("{"):
-            if not parts[index]:
-                return None
             found[segment[1:-1]] = parts[index]
-        elif segment == "*" and index == len(segments) - 1:
+        elif segment == "*":
             found["*"] = "/".join(parts[index:])
-        elif segment != parts[index]:
-            return None
     return found

@@ -3,6 +3,10 @@
 Control pushes snapshots down and says which usage it has; workers send hello, ack or nack, usage and counts up. Both
 ends are of one build: a frame with an unknown tag or field is an error, never skipped, and `Hello.format` tells two
 builds apart before all else.
+
+A snapshot goes in three steps: `Push` with the manifest and the secrets; `Need` with the digests of the sections that
+the worker does not have, left out if it has all; then one `Section` for each of them, in the order asked for. Ack or
+Nack ends it, and until then there is no other push.
 """
 
 import msgspec
@@ -20,14 +24,16 @@ __all__ = [
     "FrameReader",
     "Hello",
     "Nack",
+    "Need",
     "Push",
+    "Section",
     "Usage",
     "UsageTaken",
     "pack",
 ]
 
 FORMAT = 2
-MAX_FRAME = 256 * 1024 * 1024
+MAX_FRAME = 16 * 1024 * 1024
 
 
 class _Frame(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag=str.lower):
@@ -47,20 +53,37 @@ class Hello(_Frame, frozen=True):
 
 
 class Push(_Frame, frozen=True):
-    """A whole snapshot, to be built beside the live one and then swapped in.
+    """A snapshot, to be built beside the live one and then swapped in.
 
-    snapshot: as `core.snapshot.encode` wrote it. secrets: reference as written in the config -> its value.
+    manifest: as in `core.snapshot.Snapshot`. secrets: reference as written in the config -> its value.
     """
 
     version: int
     digest: str
-    snapshot: bytes
+    manifest: bytes
     secrets: dict[str, str]
 
     def __repr__(self) -> str:
         return (
-            f"Push(version={self.version}, digest={self.digest!r}, snapshot=<{len(self.snapshot)} bytes>, secrets=***)"
+            f"Push(version={self.version}, digest={self.digest!r}, manifest=<{len(self.manifest)} bytes>, secrets=***)"
         )
+
+
+class Need(_Frame, frozen=True):
+    """The sections of this version that the worker does not have: digests of 32 bytes, at least one."""
+
+    version: int
+    digest: str
+    sections: list[bytes]
+
+
+class Section(_Frame, frozen=True):
+    """One of the sections asked for."""
+
+    data: bytes
+
+    def __repr__(self) -> str:
+        return f"Section(<{len(self.data)} bytes>)"
 
 
 class Ack(_Frame, frozen=True):
@@ -108,7 +131,7 @@ class Counts(_Frame, frozen=True):
     counts: list[int]
 
 
-Frame = Hello | Push | Ack | Nack | Usage | UsageTaken | Counts | Draining
+Frame = Hello | Push | Need | Section | Ack | Nack | Usage | UsageTaken | Counts | Draining
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Frame] = msgspec.msgpack.Decoder(Frame)

@@ -1,6 +1,7 @@
 """From a snapshot to a runtime. Pure: opens no socket, starts no task, reads no file, so that building one is a proof.
 
-Control runs this without secrets before it publishes; a worker runs it with them before it swaps.
+Control runs this without secrets before it publishes; a worker runs it with them before it swaps, in small steps
+between which it serves callers.
 """
 
 from __future__ import annotations
@@ -15,21 +16,28 @@ import msgspec
 import core.balance
 import plane.dialects
 import plane.strategies
-from core.cells import KeyTable
 from core.errors import ConfigError
 from core.limits import MAX_NS
-from core.model import Config, Limits, Provider, Retries, Timeouts, Upstream
+from core.model import Consumer as ConsumerConfig
+from core.model import Limits, Provider, Retries, Timeouts, Upstream
 from core.model import Model as ModelConfig
+from core.model import Route as RouteConfig
 from core.registry import Kind, scan
 from core.router import Router
-from core.snapshot import Snapshot
+from core.sections import Consumers as ConsumersSection
+from core.sections import Directory, Keys
+from core.snapshot import Part, Snapshot, entries_of, parse
 from core.units import parse_duration, parse_rate, parse_size
+from plane.consumers import Consumers
 from plane.http1.origin import Origin, TimeoutsNs
 from plane.local import health, list_models, liveness, readiness
-from plane.runtime import Candidate, Consumer, Model, RetryRule, Route, Runtime, Target
+from plane.runtime import Candidate, Model, RetryRule, Route, Runtime, Site, Target
+from plane.steps import Steps, at_once
 
-__all__ = ["compile_snapshot", "known_words"]
+__all__ = ["compile_snapshot", "compile_steps", "known_words"]
 
+PEOPLE = ("consumers", "keys")
+"""The kinds of sections whose entries are read in place; all else makes up the site."""
 SERVICES = ("GET",)
 NO_MODELS_BODY = 1024 * 1024
 """Bytes of a body that are read only to say that there is no such model."""
@@ -46,12 +54,23 @@ def known_words() -> dict[str, frozenset[str]]:
 
 
 def compile_snapshot(snapshot: Snapshot, secrets: Mapping[str, str] | None) -> Runtime:
-    """Return the runtime of `snapshot`.
+    """Return the runtime of `snapshot`, built in one go.
 
     secrets: reference as written -> value; None proves that the snapshot can be built, with no secret at hand.
-    Raises ConfigError with every reason that was found.
+    Raises ConfigError with every reason that was found, SnapshotError if a section is not as `core.snapshot` made it.
     """
-    return Compiler(snapshot, secrets).runtime()
+    return at_once(compile_steps(snapshot, secrets))
+
+
+def compile_steps(
+    snapshot: Snapshot, secrets: Mapping[str, str] | None, before: Runtime | None = None
+) -> Steps[Runtime]:
+    """Return the steps that end in the runtime of `snapshot`; each takes well under a millisecond, most a few µs.
+
+    snapshot: its sections have the digests that its manifest says. before: the runtime that serves now; what the
+    snapshot has in common with it is taken from there.
+    """
+    return Compiler(snapshot, secrets, before).steps()
 
 
 class Vendor(NamedTuple):
@@ -74,41 +93,57 @@ class Group(NamedTuple):
 class Compiler:
     """One compilation: collects problems and goes on, so that all are told at once."""
 
-    def __init__(self, snapshot: Snapshot, secrets: Mapping[str, str] | None) -> None:
+    def __init__(self, snapshot: Snapshot, secrets: Mapping[str, str] | None, before: Runtime | None) -> None:
         self.snapshot = snapshot
-        self.config: Config = snapshot.config
         self.secrets = secrets
+        self.before = before
         self.problems: list[str] = []
         self.dialect_kinds = scan(plane.dialects)
         self.strategy_kinds = scan(plane.strategies)
         self.balance_kinds = scan(core.balance)
         self.candidates: list[Candidate] = []
+        self.timeouts_made: dict[Timeouts, TimeoutsNs] = {}
+        self.rules_made: dict[Retries, RetryRule] = {}
+        self.limits_read: set[Limits] = set()
 
-    def runtime(self) -> Runtime:
+    def steps(self) -> Steps[Runtime]:
         """Build everything; raise ConfigError if anything could not be."""
-        openai = self.made(self.dialect_kinds, "openai", "dialects")
-        providers = {name: self.provider(name, provider) for name, provider in self.config.providers.items()}
-        models = {name: self.model(name, model, providers) for name, model in self.config.models.items()}
-        consumers, keys = self.consumers()
-        upstreams = {name: self.upstream(name, upstream) for name, upstream in self.config.upstreams.items()}
-        entries = [*self.services(openai, models), *self.routes(openai, upstreams)]
-        try:
-            router = Router(entries)
-        except ConfigError as error:
-            self.problems += error.problems
+        parts = parse(self.snapshot.manifest).parts
+        rows = tuple(part for part in parts if part.kind not in PEOPLE)
+        before = self.before
+        if before is not None and before.site.rows == rows and before.site.secrets == self.secrets:
+            site = before.site
+        else:
+            site = yield from self.site(rows)
+        read: dict[bytes, Any] = {}
+        consumers = yield from self.consumers([part for part in parts if part.kind in PEOPLE], site.models, read)
         if self.problems:
             raise ConfigError(self.problems)
-        return Runtime(
-            self.snapshot.version,
-            self.snapshot.digest,
-            router,
-            keys,
-            consumers,
-            models,
-            self.candidates,
-            [group.endpoints for group in upstreams.values()],
-            openai,
-        )
+        return Runtime(self.snapshot, site, consumers, read)
+
+    def site(self, rows: tuple[Part, ...]) -> Steps[Site]:
+        """Build all but the consumers."""
+        openai = self.made(self.dialect_kinds, "openai", "dialects")
+        providers: dict[str, Vendor] = {}
+        for name, provider in entries_of(self.snapshot, "providers"):
+            providers[name] = self.provider(name, provider)
+            yield
+        models: dict[str, Model] = {}
+        for name, model in entries_of(self.snapshot, "models"):
+            models[name] = self.model(name, model, providers)
+            yield
+        upstreams: dict[str, Group] = {}
+        for name, upstream in entries_of(self.snapshot, "upstreams"):
+            upstreams[name] = self.upstream(name, upstream)
+            yield
+        router = Router()
+        for entry in self.services(openai, models):
+            self.problems += router.add(*entry)
+        for name, route in entries_of(self.snapshot, "routes"):
+            self.problems += router.add(*self.route(name, route, openai, upstreams))
+            yield
+        groups = [group.endpoints for group in upstreams.values()]
+        return Site(rows, self.secrets, router, models, self.candidates, groups, openai)
 
     def made(self, kinds: Mapping[str, Kind], word: str, path: str) -> Any:
         """Build what a word of the config names."""
@@ -186,7 +221,7 @@ class Compiler:
             targets,
             self.made(self.strategy_kinds, config.strategy, f"{path}.strategy"),
             self.timeouts(config.timeouts, f"{path}.timeouts"),
-            retry_rule(config.retries),
+            self.retry_rule(config.retries),
             self.read(parse_size, config.max_body, f"{path}.max_body"),
         )
 
@@ -210,29 +245,48 @@ class Compiler:
         origin = Origin(parts.scheme, host, port, ca or "", limit)
         return origin, parts.netloc.encode(), parts.path.rstrip("/").encode()
 
-    def consumers(self) -> tuple[list[Consumer], KeyTable]:
-        """Build the consumers and the table of their keys."""
-        consumers, keys = [], []
-        for index, (name, config) in enumerate(self.config.consumers.items()):
-            limits = config.limits if config.limits != Limits() else None
-            if limits is not None and limits.requests is not None:
-                try:
-                    count, period = parse_rate(limits.requests)
-                    check_rate(count, period, limits.burst or count)
-                except ValueError as error:
-                    self.problems.append(f"consumers.{name}.limits.requests: {error}")
-            for place, model in enumerate(config.models):
-                if model != "*" and model not in self.config.models:
-                    self.problems.append(f"consumers.{name}.models[{place}]: no model is named {model!r}")
-            models = None if "*" in config.models else frozenset(config.models)
-            consumers.append(Consumer(name, models, limits))
-            keys += [(bytes.fromhex(key.sha256), index) for key in config.keys]
-        try:
-            table = KeyTable.build(keys)
-        except ValueError as error:
-            self.problems.append(f"consumers: {error}")
-            table = KeyTable.build([])
-        return consumers, KeyTable(table)
+    def consumers(self, parts: list[Part], models: Mapping[str, Model], read: dict[bytes, Any]) -> Steps[Consumers]:
+        """Read the sections of consumers and keys, and put into `read` what came of each.
+
+        Those of the runtime before are taken as they are, unless a model that they may name is gone.
+        """
+        known: Mapping[bytes, Any] = {}
+        if self.before is not None:
+            known = self.before.parts
+            if not self.before.models.keys() <= models.keys():
+                known = {digest: part for digest, part in known.items() if isinstance(part, Keys)}
+        found: dict[str, list[Any]] = {kind: [] for kind in PEOPLE}
+        for part in parts:
+            section = known.get(part.digest)
+            if section is None:
+                data = self.snapshot.sections[part.digest]
+                if part.kind == "consumers":
+                    section = ConsumersSection(data)
+                    for name, consumer, _ in section.records():
+                        self.consumer(name, consumer, models)
+                        yield
+                else:
+                    section = Keys(data)
+                    yield
+            read[part.digest] = section
+            found[part.kind].append(section)
+        yield
+        return Consumers(Directory(found["consumers"], found["keys"]))
+
+    def consumer(self, name: str, config: ConsumerConfig, models: Mapping[str, Model]) -> None:
+        """Look whether a consumer can be served when it calls."""
+        limits = config.limits
+        if limits.requests is not None and limits not in self.limits_read:
+            try:
+                count, period = parse_rate(limits.requests)
+                check_rate(count, period, limits.burst or count)
+            except ValueError as error:
+                self.problems.append(f"consumers.{name}.limits.requests: {error}")
+            else:
+                self.limits_read.add(limits)
+        for place, model in enumerate(config.models):
+            if model != "*" and model not in models:
+                self.problems.append(f"consumers.{name}.models[{place}]: no model is named {model!r}")
 
     def services(self, openai: Any, models: Mapping[str, Model]) -> list[tuple[Any, ...]]:
         """Return the routes that every gateway has: the OpenAI paths and the health checks."""
@@ -265,44 +319,48 @@ class Compiler:
         self.candidates += endpoints
         return Group(self.made(self.balance_kinds, config.balance, f"{path}.balance"), endpoints)
 
-    def routes(self, openai: Any, upstreams: Mapping[str, Group]) -> list[tuple[Any, ...]]:
-        """Return the plain HTTP routes of the config."""
-        entries = []
-        for name, config in self.config.routes.items():
-            path = f"routes.{name}"
-            group = upstreams.get(config.upstream)
-            if group is None:
-                self.problems.append(f"{path}.upstream: no upstream is named {config.upstream!r}")
-                group = Group(None, [])
-            route = Route(
-                name,
-                needs_key=config.auth == "key",
-                dialect=openai,
-                max_body=self.read(parse_size, config.max_body, f"{path}.max_body"),
-                balancer=group.balancer,
-                endpoints=group.endpoints,
-                timeouts=self.timeouts(config.timeouts, f"{path}.timeouts"),
-                retries=retry_rule(config.retries),
-            )
-            entries.append((config.match.host, config.match.path, config.match.methods, route, config.raw_path))
-        return entries
+    def route(
+        self, name: str, config: RouteConfig, openai: Any, upstreams: Mapping[str, Group]
+    ) -> tuple[str | None, str, tuple[str, ...], Route, bool]:
+        """Return the entry of a plain HTTP route."""
+        path = f"routes.{name}"
+        group = upstreams.get(config.upstream)
+        if group is None:
+            self.problems.append(f"{path}.upstream: no upstream is named {config.upstream!r}")
+            group = Group(None, [])
+        route = Route(
+            name,
+            needs_key=config.auth == "key",
+            dialect=openai,
+            max_body=self.read(parse_size, config.max_body, f"{path}.max_body"),
+            balancer=group.balancer,
+            endpoints=group.endpoints,
+            timeouts=self.timeouts(config.timeouts, f"{path}.timeouts"),
+            retries=self.retry_rule(config.retries),
+        )
+        return config.match.host, config.match.path, config.match.methods, route, config.raw_path
 
     def timeouts(self, config: Timeouts, path: str) -> TimeoutsNs:
-        """Return the timeouts in nanoseconds."""
-        return TimeoutsNs(
-            self.read(parse_duration, config.connect, f"{path}.connect"),
-            self.read(parse_duration, config.first_token, f"{path}.first_token"),
-            self.read(parse_duration, config.idle, f"{path}.idle"),
-            self.read(parse_duration, config.total, f"{path}.total"),
-        )
+        """Return the timeouts in nanoseconds, one object for all that are the same."""
+        made = self.timeouts_made.get(config)
+        if made is None:
+            made = self.timeouts_made[config] = TimeoutsNs(
+                self.read(parse_duration, config.connect, f"{path}.connect"),
+                self.read(parse_duration, config.first_token, f"{path}.first_token"),
+                self.read(parse_duration, config.idle, f"{path}.idle"),
+                self.read(parse_duration, config.total, f"{path}.total"),
+            )
+        return made
+
+    def retry_rule(self, config: Retries) -> RetryRule:
+        """Return the rule for further attempts, one object for all that are the same."""
+        made = self.rules_made.get(config)
+        if made is None:
+            made = self.rules_made[config] = RetryRule(config.max, "connect" in config.on, "reset" in config.on)
+        return made
 
 
 def check_rate(count: int, period: int, burst: int) -> None:
     """Raise ValueError for a rate that `core.limits` cannot hold; there is no cell to try it on here."""
     if burst * -(-period // count) > MAX_NS:
         raise ValueError(f"a burst of {burst} takes more than 146 years to refill at this rate")
-
-
-def retry_rule(config: Retries) -> RetryRule:
-    """Return the rule for further attempts."""
-    return RetryRule(config.max, "connect" in config.on, "reset" in config.on)

@@ -1,4 +1,4 @@
-"""The worker's end of the control socket: snapshots in, acks and usage out.
+"""The worker's end of the control socket: it keeps the connection, and takes snapshots in.
 
 Control may go away and come back; the worker serves on with what it has and connects again.
 """
@@ -6,16 +6,20 @@ Control may go away and come back; the worker serves on with what it has and con
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from core.errors import ConfigError, FrameError, SnapshotError
-from core.snapshot import decode
-from core.wire import FORMAT, Ack, Draining, Frame, FrameReader, Hello, Nack, Push, UsageTaken, pack
-from plane.compile import compile_snapshot
+from core.snapshot import Snapshot
+from core.wire import FORMAT, Ack, Draining, Frame, FrameReader, Hello, Nack, Need, Push, Section, UsageTaken, pack
+from plane.compile import compile_steps
 from plane.delivery import Delivery
+from plane.incoming import Incoming
+from plane.release import Release
 from plane.runtime import Runtime
+from plane.steps import Steps, paced
 
 __all__ = ["Feed"]
 
@@ -23,6 +27,10 @@ log = logging.getLogger("headgate.feed")
 
 RECONNECT = 0.2
 """Seconds between two tries to reach control."""
+PIECE = 1 << 16
+"""Bytes that are read in one go."""
+REASON = 64 * 1024
+"""Characters of a nack at most."""
 FINISH = 5.0
 """Seconds that the last report may take at most."""
 BACKLOG = 64 * 1024
@@ -30,16 +38,20 @@ BACKLOG = 64 * 1024
 
 
 class Feed:
-    """Keeps the connection to control.
+    """Keeps the connection to control, and what came over it.
 
-    go_live: takes a compiled runtime and serves with it from then on.
+    go_live: the steps by which a worker goes over to a runtime; the last one is the swap. live: the runtime it has now.
     """
 
-    def __init__(self, path: str, delivery: Delivery, go_live: Callable[[Runtime], None]) -> None:
+    def __init__(self, path: str, delivery: Delivery, go_live: Callable[[Runtime], Steps[None]]) -> None:
         self.path = path
         self.delivery = delivery
         self.ledger = delivery.ledger
         self.go_live = go_live
+        self.live: Runtime | None = None
+        self.release = Release()
+        self.incoming: Incoming | None = None
+        self.building: asyncio.Task[None] | None = None
         self.writer: asyncio.StreamWriter | None = None
         self.finished = False
         self.draining = False
@@ -65,32 +77,87 @@ class Feed:
                 self.writer = None
                 self.delivery.lost()
                 writer.close()
+                await self.give_up()
             await asyncio.sleep(RECONNECT)
 
     async def listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Take what control says until it goes away."""
+        """Take in frames until control goes away; callers get their turn between two of them."""
         frames = FrameReader()
-        while data := await reader.read(1 << 18):
+        while data := await reader.read(PIECE):
             for frame in frames.feed(data):
-                if isinstance(frame, Push):
-                    writer.write(pack(self.take(frame)))
-                    await writer.drain()
-                elif isinstance(frame, UsageTaken):
-                    self.delivery.taken(frame.number)
+                await self.received(frame, writer)
+                await asyncio.sleep(0)
 
-    def take(self, push: Push) -> Ack | Nack:
-        """Build a snapshot beside the live one and swap; on any fault the live one serves on and control hears why."""
+    async def received(self, frame: Frame, writer: asyncio.StreamWriter) -> None:
+        """Take in one frame; FrameError if it has no place here."""
+        match frame:
+            case Push():
+                await self.offered(frame, writer)
+            case UsageTaken():
+                self.delivery.taken(frame.number)
+            case Section() if self.incoming is not None:
+                self.incoming.take(frame.data)
+            case _:
+                raise FrameError(f"an unexpected {type(frame).__name__}")
+        incoming = self.incoming
+        if incoming is not None and not incoming.missing:
+            self.incoming = None
+            self.building = asyncio.create_task(self.answer(incoming, writer))
+
+    async def offered(self, push: Push, writer: asyncio.StreamWriter) -> None:
+        """Ask for what is missing of a new push. One before it that has not all come is refused; a build is awaited."""
+        if self.incoming is not None:
+            before = self.incoming.push
+            writer.write(pack(Nack(before.version, before.digest, "another push came before all of its sections had")))
+            self.incoming = None
+        if self.building is not None:
+            await self.building
         try:
-            snapshot = decode(push.snapshot)
-            if snapshot.digest != push.digest or snapshot.version != push.version:
-                raise SnapshotError("the snapshot is not the one that was announced")
-            self.go_live(compile_snapshot(snapshot, push.secrets))
+            self.incoming = Incoming(push, self.live.snapshot.sections if self.live is not None else {})
+        except SnapshotError as error:
+            writer.write(pack(Nack(push.version, push.digest, str(error))))
+            return
+        if self.incoming.missing:
+            writer.write(pack(Need(push.version, push.digest, [part.digest for part in self.incoming.missing])))
+
+    async def give_up(self) -> None:
+        """Drop what was on its way: control offers it again, or something else."""
+        self.incoming = None
+        if self.building is not None:
+            self.building.cancel()
+            await asyncio.wait([self.building])
+            self.building = None
+
+    async def answer(self, incoming: Incoming, writer: asyncio.StreamWriter) -> None:
+        """Build what came in and tell control; on any fault the live runtime serves on, and control hears why."""
+        push = incoming.push
+        try:
+            await self.serve(incoming.snapshot(), push.secrets)
         except (SnapshotError, ConfigError, OSError) as error:
-            return Nack(push.version, push.digest, str(error))
+            writer.write(pack(Nack(push.version, push.digest, str(error)[:REASON])))
         except Exception as error:
             log.exception("build-failed", extra={"fields": {"version": push.version}})
-            return Nack(push.version, push.digest, f"building it failed: {type(error).__name__}")
-        return Ack(push.version, push.digest)
+            writer.write(pack(Nack(push.version, push.digest, f"building it failed: {type(error).__name__}")))
+        else:
+            writer.write(pack(Ack(push.version, push.digest)))
+
+    async def serve(self, snapshot: Snapshot, secrets: Mapping[str, str]) -> None:
+        """Build `snapshot` beside the live runtime, in slices, and go over to it.
+
+        snapshot: its sections have the digests that its manifest says. SnapshotError, ConfigError or OSError where it
+        cannot be served; nothing has changed then.
+        """
+        # A collection of all that is being made would be a pause; nothing in it is ever to be collected.
+        gc.disable()
+        try:
+            runtime = await paced(compile_steps(snapshot, secrets, self.live))
+            await paced(self.go_live(runtime))
+            if self.live is not None and self.live.site is not runtime.site:
+                self.release.watch(self.live.site)
+            self.live = runtime
+            gc.freeze()
+        finally:
+            gc.enable()
 
     def drain(self) -> None:
         """Tell control, and one that is connected to later, to wait for this worker no more."""

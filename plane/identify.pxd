@@ -1,8 +1,9 @@
 cimport cython
 
+from plane.consumers cimport Consumers
 from plane.exchange cimport Exchange
-from plane.runtime cimport Runtime
+from plane.runtime cimport Consumer
 
 
-@cython.locals(runtime=Runtime)
+@cython.locals(consumers=Consumers, consumer=Consumer)
 cpdef identify(Exchange exchange)

@@ -15,9 +15,9 @@ __all__ = ["identify"]
 
 def identify(exchange: Exchange) -> None:
     """Set the consumer whose key the request carries; GatewayError 401 where it carries none that is known."""
-    runtime = exchange.runtime
-    index = runtime.keys.find(sha256(exchange.credential).digest())
-    if index < 0:
+    consumers = exchange.runtime.consumers
+    consumer = consumers.find(sha256(exchange.credential).digest())
+    if consumer is None:
         raise GatewayError(
             401,
             "invalid_api_key",
@@ -25,4 +25,4 @@ def identify(exchange: Exchange) -> None:
             "The API key is missing or not known here.",
             hint="Send it as 'Authorization: Bearer KEY', 'x-api-key' or 'api-key'.",
         )
-    exchange.consumer = runtime.consumers[index]
+    exchange.consumer = consumer

@@ -31,6 +31,7 @@ from plane.phases import serve
 from plane.rings import open_ledger
 from plane.runtime import Runtime
 from plane.shared import Shared
+from plane.steps import Steps, at_once
 from plane.timers import TICK, Timers
 
 __all__ = ["Worker", "main"]
@@ -55,12 +56,17 @@ class Worker:
         self.stopping = asyncio.Event()
         self.accepting = asyncio.Event()
 
-    def go_live(self, runtime: Runtime) -> None:
-        """Serve with `runtime` from the next request on; those under way end on theirs."""
-        runtime.bind(self.shared)
+    def go_live(self, runtime: Runtime) -> Steps[None]:
+        """Return the steps to serve with `runtime` from the next request on; those under way end on theirs."""
+        before = self.runtime
+        try:
+            yield from runtime.bind(self.shared)
+        except BaseException:
+            at_once(self.shared.retire(before.site.origins if before is not None else set()))
+            raise
         self.runtime = runtime
-        self.shared.retire({candidate.origin for candidate in runtime.candidates})
         self.accepting.set()
+        yield from self.shared.retire(runtime.site.origins)
 
     async def accept(self, notice: Notice) -> None:
         """Accept callers once there is something to serve them with; until then they wait in the listener's queue."""

@@ -1,11 +1,9 @@
 cimport cython
 
-from core.cells cimport KeyTable
 from core.endpoint cimport Endpoint
 from core.limits cimport ConcurrencyLimit, RateLimit
 from plane.overload cimport Tally
 from core.router cimport Router
-from core.cells cimport KeyTable
 from core.endpoint cimport Endpoint
 
 
@@ -66,12 +64,12 @@ cdef class Route:
 cdef class Runtime:
     cdef public long long version
     cdef public str digest
+    cdef public object snapshot
+    cdef public object site
     cdef public Router router
-    cdef public KeyTable keys
-    cdef public list consumers
     cdef public dict models
-    cdef public list candidates
-    cdef public list groups
+    cdef public object consumers
+    cdef public dict parts
     cdef public object shared
     cdef public bytes mark
     cdef public object fallback_dialect

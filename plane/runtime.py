@@ -6,15 +6,17 @@ request takes the live runtime once, at its head, and ends on it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from string import punctuation
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from core.endpoint import Endpoint
+from core.snapshot import Part, Snapshot
 from plane.http1.origin import Origin, TimeoutsNs
+from plane.steps import Steps
 
-__all__ = ["Candidate", "Consumer", "Model", "RetryRule", "Route", "Runtime", "Target"]
+__all__ = ["Candidate", "Consumer", "Model", "RetryRule", "Route", "Runtime", "Site", "Target"]
 
 
 PRINTABLE = punctuation.replace("%", "")
@@ -142,46 +144,89 @@ class Route:
         return f"<Route {self.name}>"
 
 
-class Runtime:
-    """A snapshot, compiled.
+class Site:
+    """What a runtime has but its consumers. Runtimes share it where only consumers and keys differ.
 
-    keys: the flat table from the SHA-256 of an API key to an index of `consumers`. mark: the ``x-headgate-config``
-    line.
-    candidates: all targets and endpoints. groups: the endpoints of each upstream. fallback_dialect: renders errors
-    where no route has been matched yet.
+    rows, secrets: what it was built from. candidates: all targets and endpoints. groups: the endpoints of each
+    upstream. dialect: renders errors where no route has been matched yet. origins: all that the candidates lead to.
     """
 
     def __init__(
         self,
-        version: int,
-        digest: str,
+        rows: tuple[Part, ...],
+        secrets: Mapping[str, str] | None,
         router: Any,
-        keys: Any,
-        consumers: list[Consumer],
         models: dict[str, Model],
         candidates: list[Candidate],
         groups: list[list[Candidate]],
         dialect: Any,
     ) -> None:
-        self.version = version
-        self.digest = digest
+        self.rows = rows
+        self.secrets = secrets
         self.router = router
-        self.keys = keys
-        self.consumers = consumers
         self.models = models
         self.candidates = candidates
         self.groups = groups
-        self.shared: Any = None
-        self.mark = b"x-headgate-config: %b\r\n" % digest[:12].encode()
-        self.fallback_dialect = dialect
+        self.dialect = dialect
+        self.origins: set[Origin] = set()
+        self.bound = False
 
-    def bind(self, shared: Any) -> None:
-        """Join the worker's pools, so that calls can be sent; until then nothing here has touched a socket."""
-        self.shared = shared
+    def bind(self, shared: Any) -> Steps[None]:
+        """Join the worker's pools in small steps, so that calls can be sent; until then no socket has been touched.
+
+        The steps that can fail come first; the endpoints that live on from the runtime before change only then. A site
+        that serves already has done it.
+        """
+        if self.bound:
+            return
         for candidate in self.candidates:
             candidate.pool = shared.pool(candidate.origin)
+            self.origins.add(candidate.origin)
+            yield
         for group in self.groups:
             group[:] = [shared.endpoint(endpoint) for endpoint in group]
+            yield
+        self.bound = True
+
+    def held(self) -> list[list[Any]]:
+        """Return all that is many: who keeps these lists can let go of it a little at a time, once the site is dead."""
+        return [self.router.made, self.candidates, list(self.models.values()), self.groups]
+
+
+class Runtime:
+    """A snapshot, compiled.
+
+    site: what it shares with the runtimes before and after it, if only consumers differ. parts: the sections of
+    consumers and keys that were read, by digest. mark: the ``x-headgate-config`` line.
+    """
+
+    def __init__(self, snapshot: Snapshot, site: Site, consumers: Any, parts: dict[bytes, Any]) -> None:
+        self.version = snapshot.version
+        self.digest = snapshot.digest
+        self.snapshot = snapshot
+        self.site = site
+        self.router = site.router
+        self.models = site.models
+        self.consumers = consumers
+        self.parts = parts
+        self.shared: Any = None
+        self.mark = b"x-headgate-config: %b\r\n" % snapshot.digest[:12].encode()
+        self.fallback_dialect = site.dialect
+
+    def bind(self, shared: Any) -> Steps[None]:
+        """Join what outlives it, in small steps."""
+        self.shared = shared
+        yield from self.site.bind(shared)
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        """All targets and endpoints."""
+        return self.site.candidates
+
+    @property
+    def groups(self) -> list[list[Candidate]]:
+        """The endpoints of each upstream."""
+        return self.site.groups
 
     def __repr__(self) -> str:
         return f"<Runtime {self.version} {self.digest[:12]}>"

@@ -23,6 +23,7 @@ from plane.ledger import Ledger
 from plane.metrics import Metrics
 from plane.overload import Gauge, Tally
 from plane.runtime import Candidate
+from plane.steps import Steps
 from plane.timers import Timers
 
 __all__ = ["Shared"]
@@ -65,11 +66,14 @@ class Shared:
         known.weight = endpoint.weight
         return known
 
-    def retire(self, used: set[Origin]) -> None:
-        """Close what no candidate of the live runtime uses; calls under way end on their connections."""
+    def retire(self, used: set[Origin]) -> Steps[None]:
+        """Close in small steps what no candidate of the live runtime uses; calls under way end on their connections."""
         for origin in [origin for origin in self.pools if origin not in used]:
             self.pools.pop(origin).close()
-        self.endpoints = {key: known for key, known in self.endpoints.items() if known.origin in used}
+            yield
+        for key in [key for key, known in self.endpoints.items() if known.origin not in used]:
+            del self.endpoints[key]
+            yield
 
     def bind_limits(self, consumer: Any) -> None:
         """Give a consumer, at its first request, its tally and the cells of its limits: the same in every generation.

@@ -6,7 +6,7 @@ import pytest
 
 from control.load import load
 from control.secrets import references
-from core.snapshot import seal
+from core.snapshot import build
 from plane.compile import compile_snapshot, known_words
 
 ROOT = Path(__file__).parents[1]
@@ -21,10 +21,11 @@ def test_there_are_examples() -> None:
 def test_an_example_loads_and_compiles_with_all_it_names(path: Path) -> None:
     loaded = load(path.parent, known_words())
     secrets = dict.fromkeys(references(loaded.config), "value")
-    runtime = compile_snapshot(seal(loaded.config, 1), secrets)
-    assert runtime.digest == loaded.digest
+    snapshot = build(loaded.config, 1)
+    runtime = compile_snapshot(snapshot, secrets)
+    assert runtime.digest == snapshot.digest
     assert runtime.models.keys() == loaded.config.models.keys()
-    assert [consumer.name for consumer in runtime.consumers] == list(loaded.config.consumers)
+    assert all(runtime.consumers.named(name) for name in loaded.config.consumers)
 
 
 def test_the_readme_shows_the_config_for_a_real_provider_whole() -> None:

@@ -16,7 +16,7 @@ import msgspec
 from core.cells import Cells, size_for
 from core.model import Config
 from core.records import cut
-from core.snapshot import seal
+from core.snapshot import build
 from plane.compile import compile_snapshot
 from plane.http1.client import Pool, UpstreamConnection
 from plane.http1.door import Door
@@ -26,6 +26,7 @@ from plane.overload import Gauge
 from plane.phases import serve
 from plane.rings import open_ledger
 from plane.shared import Shared
+from plane.steps import at_once
 from plane.timers import Timers
 
 __all__ = ["KEY", "POOR_KEY", "End", "Worker"]
@@ -134,14 +135,14 @@ class Worker:
         with limits.open("r+b") as file, mmap.mmap(file.fileno(), 0) as table:
             Cells(table).prepare(b"b" * 16)
         self.shared = Shared(0, limits, self.timers, self.ledger, Metrics(), Gauge(1000, 1000, 1 << 28))
-        self.runtime = compile_snapshot(seal(msgspec.convert(CONFIG, Config), 1), {"env:KEY": "sk-vendor"})
+        self.runtime = compile_snapshot(build(msgspec.convert(CONFIG, Config), 1), {"env:KEY": "sk-vendor"})
         self.upstreams: dict[str, End] = {}
         for candidate in self.runtime.candidates:
             origin = candidate.origin
             pool = Pool(origin, self.loop, self.timers, self.shared.metrics, self.dial)
             self.shared.pools[origin] = pool
             self.upstreams[origin.host] = self.connect(pool)
-        self.runtime.bind(self.shared)
+        at_once(self.runtime.bind(self.shared))
         self.door = Door(self, serve, self.timers, self.shared.metrics, self.shared.gauge, lambda: None)
         self.door.date = b"date: Thu, 01 Jan 2026 00:00:00 GMT\r\n"
         self.caller = End(self.loop, Connection(self.door))

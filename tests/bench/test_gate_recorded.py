@@ -9,6 +9,8 @@ import pytest
 from bench.gate.drive import growth, repeat
 from bench.gate.recorded import CASES
 from bench.gate.rig import Worker
+from core.sections import Directory
+from plane.consumers import Consumers
 
 
 @pytest.fixture
@@ -56,6 +58,6 @@ def test_a_case_fails_where_the_caller_gets_something_else(worker: Worker, case:
 
 def test_a_case_fails_where_a_refusal_has_another_status(worker: Worker) -> None:
     with CASES["refused-429"](worker) as turn:
-        worker.runtime.keys = type(worker.runtime.keys)(type(worker.runtime.keys).build([]))
+        worker.runtime.consumers = Consumers(Directory([], []))
         with pytest.raises(AssertionError, match="401"):
             turn()

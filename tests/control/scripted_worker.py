@@ -3,7 +3,8 @@
 import asyncio
 
 from control.talk import Listed, Workers
-from core.wire import Ack, Frame, FrameReader, Nack, Push, pack
+from core.snapshot import Snapshot, assemble, parse
+from core.wire import Ack, Frame, FrameReader, Nack, Need, Push, Section, pack
 
 __all__ = ["ScriptedWorker", "workers"]
 
@@ -39,6 +40,17 @@ class ScriptedWorker:
         frame = await self.next()
         assert isinstance(frame, Push)
         return frame
+
+    async def sections(self, push: Push, digests: list[bytes]) -> list[bytes]:
+        """Ask for sections of a push and return them, in the order asked for."""
+        self.send(Need(push.version, push.digest, digests))
+        frames = [await self.next() for _ in digests]
+        return [frame.data for frame in frames if isinstance(frame, Section)]
+
+    async def snapshot(self, push: Push) -> Snapshot:
+        """Ask for all sections of a push, and return what they make up."""
+        digests = [part.digest for part in parse(push.manifest).parts]
+        return assemble(push.manifest, dict(zip(digests, await self.sections(push, digests), strict=True)))
 
     def answer(self, push: Push) -> None:
         self.send(Ack(push.version, push.digest))

@@ -69,7 +69,7 @@ def test_no_line_shows_a_secret() -> None:
 def test_every_example_loads(example: str) -> None:
     loaded = load(ROOT / "examples" / example, WORDS)
     assert loaded.sources
-    assert loaded.digest == digest_of(loaded.config)
+    assert loaded.config != Config()
 
 
 def test_a_file_and_a_directory_that_holds_it_are_the_same_config(folder: Path) -> None:
@@ -100,18 +100,18 @@ def test_hidden_files_other_files_and_folders_are_left_alone(folder: Path) -> No
 
 
 def test_how_a_config_is_spread_over_files_does_not_change_its_digest(folder: Path) -> None:
-    one = load(written(folder, SMALL)).digest
+    one = digest_of(load(written(folder, SMALL)).config)
     (folder / "two").mkdir()
     head, tail = SMALL.split("models:")
     written(folder, "models:" + tail, "two/a.yaml")
     written(folder, head, "two/b.yaml")
-    assert load(folder / "two").digest == one
+    assert digest_of(load(folder / "two").config) == one
 
 
 def test_static_keys_do_not_change_the_digest(folder: Path) -> None:
     one = load(written(folder, SMALL))
     two = load(written(folder, SMALL + "data: ./elsewhere\n"))
-    assert one.digest == two.digest
+    assert one.config == two.config
     assert (one.static.data, two.static.data) == (Static().data, "./elsewhere")
 
 
@@ -208,7 +208,7 @@ def test_a_file_that_cannot_be_read_gives_one_line(folder: Path, content: bytes,
 
 
 def test_a_byte_order_mark_is_no_part_of_the_config(folder: Path) -> None:
-    assert load(written(folder, b"\xef\xbb\xbf" + SMALL.encode())).digest == load(written(folder, SMALL)).digest
+    assert load(written(folder, b"\xef\xbb\xbf" + SMALL.encode())).config == load(written(folder, SMALL)).config
 
 
 def test_aliases_that_stand_for_billions_of_values_are_refused(folder: Path) -> None:

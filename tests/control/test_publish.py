@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from core.errors import ConfigError
-from core.snapshot import decode
+from core.snapshot import config_of
 from core.wire import Draining
 from tests.control.scripted_worker import workers
 
@@ -18,10 +18,13 @@ def answers(applied: Any) -> list[tuple[int, str, str]]:
 async def test_a_config_every_worker_acks_becomes_active(control: Any) -> None:
     workers = await control.serving(0, 1)
     applying = asyncio.create_task(control.publisher.apply(control.write("second")))
-    pushes = [await worker.ack() for worker in workers]
+    pushes = [await worker.push() for worker in workers]
+    snapshots = [await worker.snapshot(push) for worker, push in zip(workers, pushes, strict=True)]
+    for worker, push in zip(workers, pushes, strict=True):
+        worker.answer(push)
     applied = await applying
     assert (applied.result, applied.version, answers(applied)) == ("active", 2, [(0, "ack", ""), (1, "ack", "")])
-    assert list(decode(pushes[0].snapshot).config.models) == ["second"]
+    assert [list(config_of(snapshot).models) for snapshot in snapshots] == [["second"], ["second"]]
     assert {state.version for state in control.feed.states()} == {2}
 
 
@@ -205,7 +208,7 @@ async def test_a_restarted_control_process_goes_on_with_what_was_applied(control
     await control.stop()
     await control.start()
     active = control.publisher.active.snapshot
-    assert (active.version, list(active.config.models)) == (2, ["other"])
+    assert (active.version, list(config_of(active).models)) == (2, ["other"])
 
 
 async def test_a_restarted_control_process_takes_a_config_that_was_edited_meanwhile(control: Any) -> None:
@@ -213,14 +216,14 @@ async def test_a_restarted_control_process_takes_a_config_that_was_edited_meanwh
     control.write("edited")
     await control.start()
     active = control.publisher.active.snapshot
-    assert (active.version, list(active.config.models)) == (2, ["edited"])
+    assert (active.version, list(config_of(active).models)) == (2, ["edited"])
 
 
 async def test_a_restarted_control_process_serves_on_when_its_config_is_broken_by_now(control: Any) -> None:
     await control.stop()
     control.config.write_text("{")
     await control.start()
-    assert list(control.publisher.active.snapshot.config.models) == ["first"]
+    assert list(config_of(control.publisher.active.snapshot).models) == ["first"]
 
 
 async def test_a_damaged_saved_snapshot_is_passed_over(control: Any) -> None:

@@ -7,7 +7,9 @@ from core.errors import FrameError
 
 FRAMES = [
     wire.Hello(format=wire.FORMAT, worker=0, pid=42, boot="b-1"),
-    wire.Push(version=3, digest="cd" * 32, snapshot=b"\x00\xffbytes", secrets={"env:KEY": "sk-secret"}),
+    wire.Push(version=3, digest="cd" * 32, manifest=b"\x00\xffbytes", secrets={"env:KEY": "sk-secret"}),
+    wire.Need(version=3, digest="cd" * 32, sections=[b"\x01" * 32, b"\x02" * 32]),
+    wire.Section(data=b"\x00\xff" * 100),
     wire.Ack(version=3, digest="cd" * 32),
     wire.Nack(version=4, digest="ef" * 32, reason="two routes match the same requests"),
     wire.Usage(number=1, records=b"\x00\xffrecords"),
@@ -111,3 +113,7 @@ def test_a_push_never_shows_its_secrets() -> None:
     for text in (repr(FRAMES[1]), str(FRAMES[1]), f"{FRAMES[1]}"):
         assert "sk-secret" not in text
         assert "***" in text
+
+
+def test_a_section_is_shown_by_its_length_alone() -> None:
+    assert repr(wire.Section(data=b"x" * 70_000)) == "Section(<70000 bytes>)"

@@ -13,7 +13,7 @@ import msgspec
 from core.cells import Cells, size_for
 from core.errors import GatewayError
 from core.model import Config
-from core.snapshot import seal
+from core.snapshot import build
 from core.usage import UsageEvent
 from plane.compile import compile_snapshot
 from plane.exchange import Downstream, Exchange
@@ -26,6 +26,7 @@ from plane.overload import Gauge
 from plane.phases import serve
 from plane.runtime import Runtime
 from plane.shared import Shared
+from plane.steps import at_once
 from plane.timers import Timers
 from tests.ledgers import make_ledger, take
 
@@ -319,16 +320,16 @@ class Gateway:
         """Swap to `config`, as the worker does."""
         self.version += 1
         runtime = compile_snapshot(
-            seal(msgspec.convert(config, Config), self.version), secrets or {"env:KEY": "sk-vendor"}
+            build(msgspec.convert(config, Config), self.version), secrets or {"env:KEY": "sk-vendor"}
         )
         for candidate in runtime.candidates:
             origin = candidate.origin
             if origin not in self.shared.pools:
                 self.upstreams[origin.port] = Upstream(origin, self.timers, self.loop, self.metrics)
                 self.shared.pools[origin] = self.upstreams[origin.port].pool
-        runtime.bind(self.shared)
+        at_once(runtime.bind(self.shared))
         self.runtime = runtime
-        self.shared.retire({candidate.origin for candidate in runtime.candidates})
+        at_once(self.shared.retire(runtime.site.origins))
 
     def caller(self) -> "CallerEnd":
         """Return a caller's new connection."""
@@ -340,8 +341,8 @@ class Gateway:
 
     def concurrent(self) -> int:
         """Return how many requests hold the concurrency of the consumers that were seen."""
-        held = [consumer.concurrency for consumer in self.runtime.consumers if consumer.concurrency is not None]
-        return sum(limit.cells.load(limit.row) for limit in held)
+        seen = [consumer.concurrency for consumer in self.runtime.consumers.by_name.values()]
+        return sum(limit.cells.load(limit.row) for limit in seen if limit is not None)
 
     def is_at_rest(self) -> bool:
         """Tell whether nothing is held any more: no call in flight, no place taken, true counts in every pool."""

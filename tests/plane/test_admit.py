@@ -22,7 +22,7 @@ def asked(of: Gateway) -> Exchange:
     exchange = make_exchange()
     exchange.runtime = of.runtime
     exchange.route = of.runtime.router.match("POST", b"x", b"/v1/chat/completions")
-    exchange.consumer = of.runtime.consumers[0]
+    exchange.consumer = of.runtime.consumers.named("c")
     shed(exchange)
     return exchange
 

@@ -25,7 +25,7 @@ def decoded(gateway: Gateway, *parts: bytes, path: bytes = b"/v1/chat/completion
     """Return an exchange with a body of these parts, after its decoding."""
     exchange = make_exchange()
     exchange.runtime = gateway.runtime
-    exchange.consumer = gateway.runtime.consumers[0]
+    exchange.consumer = gateway.runtime.consumers.named("c")
     exchange.path = path
     exchange.body_parts = list(parts)
     exchange.body_size = sum(map(len, parts))

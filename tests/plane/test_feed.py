@@ -1,6 +1,7 @@
 """plane.feed: snapshots in, acks, nacks and usage out, over real sockets and through every loss of control."""
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -11,21 +12,25 @@ import pytest
 
 from core.errors import ConfigError
 from core.model import Config
-from core.snapshot import encode, seal
-from core.wire import FORMAT, Ack, Frame, FrameReader, Hello, Nack, Push, Usage, UsageTaken, pack
+from core.snapshot import Snapshot, build, parse
+from core.wire import FORMAT, Ack, Frame, FrameReader, Hello, Nack, Need, Push, Section, Usage, UsageTaken, pack
 from plane.delivery import Delivery
 from plane.feed import Feed
 from plane.ledger import Ledger
 from plane.runtime import Runtime
+from plane.steps import Steps
 from tests.ledgers import event, events_in, make_ledger, take
 from tests.plane.rig import one_model
 
 SECRETS = {"env:KEY": "sk-vendor"}
 
 
-def push_of(config: dict[str, Any], version: int = 1, secrets: dict[str, str] | None = None) -> Push:
-    snapshot = seal(msgspec.convert(config, Config), version)
-    return Push(version, snapshot.digest, encode(snapshot), SECRETS if secrets is None else secrets)
+def snapshot_of(config: dict[str, Any], version: int = 1) -> Snapshot:
+    return build(msgspec.convert(config, Config), version)
+
+
+def push_of(snapshot: Snapshot, secrets: dict[str, str] | None = None) -> Push:
+    return Push(snapshot.version, snapshot.digest, snapshot.manifest, SECRETS if secrets is None else secrets)
 
 
 class Live:
@@ -35,7 +40,8 @@ class Live:
         self.runtimes: list[Runtime] = []
         self.fault: Exception | None = None
 
-    def go_live(self, runtime: Runtime) -> None:
+    def go_live(self, runtime: Runtime) -> Steps[None]:
+        yield
         if self.fault is not None:
             raise self.fault
         self.runtimes.append(runtime)
@@ -49,6 +55,7 @@ class Control:
         self.connections: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
         self.writers: list[asyncio.StreamWriter] = []
         self.frames: list[Frame] = []
+        self.asked: list[bytes] = []
         self.reader: asyncio.StreamReader
         self.writer: asyncio.StreamWriter
         self.decoder: FrameReader
@@ -77,9 +84,19 @@ class Control:
                 self.frames += self.decoder.feed(data)
         return self.frames.pop(0)
 
-    async def say(self, push: Push) -> Frame:
-        self.writer.write(pack(push))
+    async def say(self, *frames: Frame) -> Frame:
+        for frame in frames:
+            self.writer.write(pack(frame))
         return await self.next()
+
+    async def push(self, snapshot: Snapshot, secrets: dict[str, str] | None = None) -> Frame:
+        """Push as control does, and return the worker's last word on it."""
+        self.asked = []
+        answer = await self.say(push_of(snapshot, secrets))
+        if isinstance(answer, Need):
+            self.asked = answer.sections
+            answer = await self.say(*(Section(snapshot.sections[digest]) for digest in answer.sections))
+        return answer
 
     async def usage(self, count: int) -> list[int]:
         """Return the ids of the next `count` events, saying of each batch that it was taken."""
@@ -120,9 +137,60 @@ async def test_a_worker_says_who_it_is_and_acks_what_it_serves(worker: Worker) -
     _, live, control, _ = worker
     hello = await control.meet()
     assert (hello.format, hello.worker, hello.boot) == (FORMAT, 0, "boot-word")
-    push = push_of(one_model(), 7)
-    assert await control.say(push) == Ack(7, push.digest)
-    assert [(runtime.version, runtime.digest) for runtime in live.runtimes] == [(7, push.digest)]
+    snapshot = snapshot_of(one_model(), 7)
+    assert await control.push(snapshot) == Ack(7, snapshot.digest)
+    assert [(runtime.version, runtime.digest) for runtime in live.runtimes] == [(7, snapshot.digest)]
+    await control.leave()
+
+
+def many(count: int = 6000, **changes: Any) -> dict[str, Any]:
+    """Return a config with so many consumers, some of them changed."""
+    people = {f"c{number}": {"keys": [{"sha256": f"{number:064x}"}], "models": ["m"]} for number in range(count)}
+    return one_model() | {"consumers": people | changes}
+
+
+def kinds(snapshot: Snapshot, digests: list[bytes]) -> list[str]:
+    return [part.kind for part in parse(snapshot.manifest).parts if part.digest in digests]
+
+
+async def test_only_what_a_worker_has_not_is_asked_for(worker: Worker) -> None:
+    _, live, control, _ = worker
+    await control.meet()
+    first = snapshot_of(many())
+    assert isinstance(await control.push(first), Ack)
+    assert control.asked == list(first.sections)
+    assert isinstance(await control.push(first), Ack)
+    assert control.asked == []
+    changed = snapshot_of(many(c77={"keys": [{"sha256": "f" * 64}]}), 2)
+    assert isinstance(await control.push(changed), Ack)
+    # The key that went and the key that came stand in the index wherever their tags belong.
+    assert sorted(set(kinds(changed, control.asked))) == ["consumers", "keys"]
+    assert len(control.asked) <= 3 < len(changed.sections)
+    before, _, after = live.runtimes
+    assert after.site is before.site
+    assert sum(before.parts.get(digest) is part for digest, part in after.parts.items()) == len(after.parts) - len(
+        control.asked
+    )
+    found = after.consumers.find(b"\xff" * 32)
+    assert found is not None
+    assert (found.name, found.models) == ("c77", frozenset())
+    assert after.consumers.find((77).to_bytes(32, "big")) is None
+    assert before.consumers.find((77).to_bytes(32, "big")) is not None
+    await control.leave()
+
+
+async def test_consumers_are_looked_at_again_where_a_model_of_theirs_is_gone(worker: Worker) -> None:
+    _, live, control, _ = worker
+    await control.meet()
+    two = one_model()
+    two["models"]["n"] = two["models"]["m"]
+    two["consumers"]["c"]["models"] = ["n"]
+    assert isinstance(await control.push(snapshot_of(two)), Ack)
+    del two["models"]["n"]
+    answer = await control.push(snapshot_of(two, 2))
+    assert isinstance(answer, Nack)
+    assert answer.reason == "consumers.c.models[0]: no model is named 'n'"
+    assert len(live.runtimes) == 1
     await control.leave()
 
 
@@ -134,42 +202,111 @@ def but(**changes: Any) -> Damage:
 
 
 def damaged(change: Callable[[bytes], bytes]) -> Damage:
-    return lambda push: msgspec.structs.replace(push, snapshot=change(push.snapshot))
+    return lambda push: msgspec.structs.replace(push, manifest=change(push.manifest))
 
 
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (damaged(lambda data: data[:-1]), "bytes of config, and the header says"),
-        (damaged(lambda data: data[:40]), "truncated: 40 bytes"),
-        (damaged(lambda data: b""), "truncated: 0 bytes"),
-        (damaged(lambda data: data[:-1] + bytes([data[-1] ^ 1])), "does not have the digest"),
-        (damaged(lambda data: data[:12] + b"\1" + data[13:]), "the header was altered"),
-        (damaged(lambda data: data[:8] + b"\0\2" + data[10:]), "format 2; this build reads format 1"),
+        (damaged(lambda data: data[:-1]), "and it says that it lists 4 sections"),
+        (damaged(lambda data: data[:40]), "truncated: a manifest of 40 bytes"),
+        (damaged(lambda data: b""), "truncated: a manifest of 0 bytes"),
+        (damaged(lambda data: data[:-1] + bytes([data[-1] ^ 1])), "the manifest was altered"),
+        (damaged(lambda data: data[:8] + b"\0\1" + data[10:]), "format 1; this build reads format 2"),
         (damaged(lambda data: b"x" + data[1:]), "not a snapshot"),
         (but(version=2), "not the one that was announced"),
         (but(digest="0" * 64), "not the one that was announced"),
-        (but(secrets={}), "providers.p.credential: no value for env:KEY"),
-        (but(secrets={"env:KEY": "a\r\nb"}), "cannot stand in a header"),
     ],
 )
-def test_what_is_not_the_snapshot_that_was_sealed_is_nacked_with_the_reason(damage: Damage, reason: str) -> None:
-    live = Live()
-    push = damage(push_of(one_model()))
-    answer = Feed("", Delivery(make_ledger()), live.go_live).take(push)
+async def test_a_manifest_that_is_not_the_one_that_was_built_is_nacked_with_the_reason(
+    worker: Worker, damage: Damage, reason: str
+) -> None:
+    _, live, control, _ = worker
+    await control.meet()
+    push = damage(push_of(snapshot_of(one_model())))
+    answer = await control.say(push)
     assert isinstance(answer, Nack)
     assert (answer.version, answer.digest) == (push.version, push.digest)
     assert reason in answer.reason
+    assert live.runtimes == []
+    await control.leave()
+
+
+@pytest.mark.parametrize(
+    ("secrets", "reason"),
+    [({}, "providers.p.credential: no value for env:KEY"), ({"env:KEY": "a\r\nb"}, "cannot stand in a header")],
+)
+async def test_secrets_that_cannot_be_used_are_nacked_and_not_quoted(
+    worker: Worker, secrets: dict[str, str], reason: str
+) -> None:
+    _, live, control, _ = worker
+    await control.meet()
+    answer = await control.push(snapshot_of(one_model()), secrets)
+    assert isinstance(answer, Nack)
+    assert reason in answer.reason
     assert "a\r\nb" not in answer.reason
     assert live.runtimes == []
+    await control.leave()
 
 
-def test_every_problem_of_a_config_stands_in_the_nack() -> None:
+async def test_a_wrong_section_is_nacked_when_the_last_one_has_come_and_the_next_push_is_taken(worker: Worker) -> None:
+    _, live, control, _ = worker
+    await control.meet()
+    good = snapshot_of(one_model(), 2)
+    need = await control.say(push_of(good))
+    assert isinstance(need, Need)
+    data = [good.sections[digest] for digest in need.sections]
+    for wrong, reason in (
+        ([data[0][:-1], *data[1:]], "a section of providers has"),
+        ([*data[:-1], data[-1][:-1] + bytes([data[-1][-1] ^ 1])], "a section of keys was altered"),
+        (data[::-1], "a section of providers has"),
+    ):
+        answer = await control.say(*(Section(one) for one in wrong))
+        assert isinstance(answer, Nack)
+        assert answer.reason.startswith(reason)
+        assert isinstance(await control.say(push_of(good)), Need)
+    assert live.runtimes == []
+    assert await control.say(*(Section(one) for one in data)) == Ack(2, good.digest)
+    assert len(live.runtimes) == 1
+    await control.leave()
+
+
+async def test_a_push_before_the_last_section_of_another_ends_that_one(worker: Worker) -> None:
+    _, live, control, _ = worker
+    await control.meet()
+    first, second = snapshot_of(one_model()), snapshot_of(one_model(), 2)
+    need = await control.say(push_of(first))
+    assert isinstance(need, Need)
+    answer = await control.say(Section(first.sections[need.sections[0]]), push_of(second))
+    assert answer == Nack(1, first.digest, "another push came before all of its sections had")
+    assert isinstance(await control.next(), Need)
+    answer = await control.say(*(Section(second.sections[digest]) for digest in need.sections))
+    assert answer == Ack(2, second.digest)
+    assert [runtime.version for runtime in live.runtimes] == [2]
+    await control.leave()
+
+
+async def test_a_section_that_nobody_asked_for_ends_the_connection(worker: Worker) -> None:
+    _, live, control, _ = worker
+    await control.meet()
+    control.writer.write(pack(Section(b"x")))
+    assert await asyncio.wait_for(control.reader.read(), 20) == b""
+    await control.leave()
+    await control.meet()
+    assert isinstance(await control.push(snapshot_of(one_model())), Ack)
+    assert len(live.runtimes) == 1
+    await control.leave()
+
+
+async def test_every_problem_of_a_config_stands_in_the_nack(worker: Worker) -> None:
+    _, _, control, _ = worker
+    await control.meet()
     config = one_model(strategy="luck")
     config["providers"]["p"]["dialect"] = "latin"
-    answer = Feed("", Delivery(make_ledger()), Live().go_live).take(push_of(config))
+    answer = await control.push(snapshot_of(config))
     assert isinstance(answer, Nack)
     assert [line.split(":")[0] for line in answer.reason.splitlines()] == ["providers.p.dialect", "models.m.strategy"]
+    await control.leave()
 
 
 @pytest.mark.parametrize(
@@ -181,43 +318,52 @@ def test_every_problem_of_a_config_stands_in_the_nack() -> None:
         (KeyError("inside"), "building it failed: KeyError"),
     ],
 )
-def test_what_goes_wrong_in_going_live_is_told(fault: Exception, reason: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_goes_wrong_in_going_live_is_told(
+    worker: Worker, fault: Exception, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.CRITICAL, logger="headgate.feed")
-    live = Live()
+    feed, live, control, _ = worker
+    await control.meet()
     live.fault = fault
-    answer = Feed("", Delivery(make_ledger()), live.go_live).take(push_of(one_model()))
+    answer = await control.push(snapshot_of(one_model()))
     assert isinstance(answer, Nack)
     assert reason in answer.reason
-
-
-async def test_after_a_nack_the_next_push_is_taken(worker: Worker) -> None:
-    _, live, control, _ = worker
-    await control.meet()
-    good = push_of(one_model(), 2)
-    assert isinstance(await control.say(msgspec.structs.replace(good, snapshot=b"")), Nack)
-    assert await control.say(good) == Ack(2, good.digest)
-    assert len(live.runtimes) == 1
+    assert feed.live is None
+    assert gc.isenabled()
     await control.leave()
 
 
 async def test_new_secrets_under_the_same_digest_are_taken(worker: Worker) -> None:
     _, live, control, _ = worker
     await control.meet()
-    await control.say(push_of(one_model()))
-    await control.say(push_of(one_model(), secrets={"env:KEY": "sk-new"}))
+    await control.push(snapshot_of(one_model()))
+    await control.push(snapshot_of(one_model()), {"env:KEY": "sk-new"})
+    assert control.asked == []
     heads = [runtime.models["m"].targets[0].heads["chat.completions"] for runtime in live.runtimes]
     assert [b"sk-vendor" in heads[0], b"sk-new" in heads[1]] == [True, True]
+    await control.leave()
+
+
+async def test_what_was_on_its_way_when_control_went_is_dropped(worker: Worker) -> None:
+    feed, live, control, _ = worker
+    await control.meet()
+    assert isinstance(await control.say(push_of(snapshot_of(one_model()))), Need)
+    await control.leave()
+    await control.meet()
+    assert feed.incoming is None
+    assert isinstance(await control.push(snapshot_of(one_model(), 2)), Ack)
+    assert [runtime.version for runtime in live.runtimes] == [2]
     await control.leave()
 
 
 async def test_a_worker_comes_back_when_control_does_and_serves_on_meanwhile(worker: Worker) -> None:
     _, live, control, _ = worker
     await control.meet()
-    await control.say(push_of(one_model()))
+    await control.push(snapshot_of(one_model()))
     await control.leave()
     await control.meet()
     assert len(live.runtimes) == 1
-    assert isinstance(await control.say(push_of(one_model(), 2)), Ack)
+    assert isinstance(await control.push(snapshot_of(one_model(), 2)), Ack)
     await control.leave()
 
 
@@ -281,7 +427,7 @@ async def test_an_answer_for_a_batch_that_was_given_up_frees_nothing(worker: Wor
     assert isinstance(again, Usage)
     assert again.number != lost.number
     control.writer.write(pack(UsageTaken(lost.number)))
-    await control.say(push_of(one_model()))
+    await control.push(snapshot_of(one_model()))
     assert ledger.backlog() == len(again.records)
     await control.leave()
 

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from core.cells import Cells, size_for
+from core.errors import ConfigError
 from core.model import Config
-from core.snapshot import encode, seal
-from core.wire import Ack, Nack, Push
+from core.snapshot import build
 from plane.delivery import Delivery
 from plane.feed import Feed
 from plane.main import Worker
@@ -43,10 +43,9 @@ class Swaps:
         self.feed = Feed("", Delivery(self.ledger), self.worker.go_live)
         self.version = 0
 
-    def push(self, config: dict[str, Any]) -> Ack | Nack:
+    async def push(self, config: dict[str, Any]) -> None:
         self.version += 1
-        snapshot = seal(msgspec.convert(config, Config), self.version)
-        return self.feed.take(Push(snapshot.version, snapshot.digest, encode(snapshot), {}))
+        await self.feed.serve(build(msgspec.convert(config, Config), self.version), {})
 
     def close(self) -> None:
         self.shared.close()
@@ -68,18 +67,17 @@ def config(*urls: str, weights: tuple[int, ...] = (), **more: Any) -> dict[str, 
     }
 
 
-async def test_a_config_whose_ca_cannot_be_read_is_nacked_by_its_path_and_changes_nothing(
+async def test_a_config_whose_ca_cannot_be_read_is_refused_by_its_path_and_changes_nothing(
     swaps: Swaps, tmp_path: Path
 ) -> None:
-    assert isinstance(swaps.push(config("http://a.test", "http://b.test", weights=(1, 2))), Ack)
+    await swaps.push(config("http://a.test", "http://b.test", weights=(1, 2)))
     live, pools = swaps.worker.runtime, dict(swaps.shared.pools)
     assert live is not None
     missing = tmp_path / "missing.pem"
     secure = {"providers": {"p": {"dialect": "openai", "base_url": "https://p.test/v1", "ca": str(missing)}}}
     model = {"models": {"m": {"targets": [{"provider": "p", "model": "x"}]}}}
-    answer = swaps.push(config("http://a.test", "http://b.test", weights=(7, 0), **secure, **model))
-    assert isinstance(answer, Nack)
-    assert f"{missing} cannot be used: No such file or directory" in answer.reason
+    with pytest.raises(ConfigError, match=f"{missing} cannot be used: No such file or directory"):
+        await swaps.push(config("http://a.test", "http://c.test", weights=(7, 0), **secure, **model))
     assert swaps.worker.runtime is live
     assert swaps.shared.pools == pools
     assert [endpoint.weight for endpoint in live.groups[0]] == [1, 2]
@@ -87,21 +85,21 @@ async def test_a_config_whose_ca_cannot_be_read_is_nacked_by_its_path_and_change
 
 
 async def test_a_pool_lives_as_long_as_any_config_leads_there(swaps: Swaps) -> None:
-    swaps.push(config("http://a.test", "http://b.test"))
+    await swaps.push(config("http://a.test", "http://b.test"))
     first, second = swaps.shared.pools.values()
-    swaps.push(config("http://b.test/other/path", "http://c.test"))
+    await swaps.push(config("http://b.test/other/path", "http://c.test"))
     assert [str(origin) for origin in swaps.shared.pools] == ["http://b.test:80", "http://c.test:80"]
     assert second in swaps.shared.pools.values()
-    swaps.push(config("http://a.test"))
+    await swaps.push(config("http://a.test"))
     assert first not in swaps.shared.pools.values()
 
 
 async def test_what_makes_connections_differ_makes_another_pool(swaps: Swaps, tmp_path: Path) -> None:
-    swaps.push(config("http://a.test", "http://a.test:80/x", "https://a.test", "http://a.test:81"))
+    await swaps.push(config("http://a.test", "http://a.test:80/x", "https://a.test", "http://a.test:81"))
     assert len(swaps.shared.pools) == 3
     more = config("http://a.test")
     more["upstreams"]["u"]["max_connections"] = 7
-    swaps.push(more)
+    await swaps.push(more)
     (pool,) = swaps.shared.pools.values()
     assert pool.limit == 7
 
@@ -111,9 +109,9 @@ async def test_workers_count_in_the_same_cells(limits: Path) -> None:
     workers = [Swaps(limits), Swaps(limits)]
     taken = []
     for worker in workers:
-        worker.push({"consumers": limited})
+        await worker.push({"consumers": limited})
         assert worker.worker.runtime is not None
-        (consumer,) = worker.worker.runtime.consumers
+        consumer = worker.worker.runtime.consumers.named("c")
         worker.shared.bind_limits(consumer)
         taken += [consumer.rate.take(10**15) for _ in range(2)]
     assert taken == [2, 1, 0, -1]

@@ -1,0 +1,300 @@
+"""The sections of a snapshot: how a config is cut into them, and what a worker reads out of them.
+
+A section is at most `LIMIT` bytes: its kind (1 byte), 3 zeros, the number of its entries (4), then the entries in
+strictly rising order; numbers are little-endian. Three forms:
+
+    providers, models, upstreams, routes    msgpack: an array of [name, value], by name
+    consumers                               tag (8) of each name, end (4) of each record, the records; by tag.
+                                            A record is a number of keys (2), their digests (32 each), and msgpack:
+                                            [name, consumer without keys]
+    keys                                    tag (8) of each key's digest, tag (8) of the consumer it stands in; by tag
+
+Where a section ends is a matter of the name before the cut alone (but for the limit of size), so that one changed entry
+changes one section. Consumers and keys are read in place, an entry at a time: no object is made of an entry until it is
+asked for. The keys are only an index, and a key is compared in whole with the record that the index leads to: a wrong
+index can hide a consumer, and never show another one.
+"""
+
+import hashlib
+import struct
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from operator import lt, mul
+from typing import Any
+
+import msgspec
+
+from core.errors import ConfigError, SnapshotError
+from core.model import Config, Consumer, Key, Model, Name, Provider, Route, Upstream
+
+__all__ = ["KINDS", "LIMIT", "Consumers", "Directory", "Keys", "cut", "entries", "tag", "with_keys"]
+
+LIMIT = 256 * 1024
+"""Bytes of a section at most."""
+KINDS = ("providers", "models", "upstreams", "routes", "consumers", "keys")
+
+# How many entries a section has on average, so that most stay near 32 KiB, and one is decoded in 2 ms at most; `_MOST`
+# times as many are where it ends in any case.
+_ENTRIES = {"providers": 128, "models": 128, "upstreams": 128, "routes": 128, "consumers": 512, "keys": 2048}
+_MOST = 4
+_HEAD = struct.Struct("<B3xI")
+_ARRAY = b"\xdd"  # msgpack: an array whose length follows in 4 bytes, big-endian
+_COUNT = struct.Struct("<H")
+_DIGEST = 32
+
+_encoder = msgspec.msgpack.Encoder(order="sorted")
+_TYPES: dict[str, Any] = {"providers": Provider, "models": Model, "upstreams": Upstream, "routes": Route}
+_maps = {kind: msgspec.msgpack.Decoder(list[tuple[Name, made]]) for kind, made in _TYPES.items()}  # type: ignore[valid-type]
+_record = msgspec.msgpack.Decoder(tuple[Name, Consumer])
+
+
+def tag(text: bytes) -> int:
+    """Return the 64-bit number that stands for `text`: the first 8 bytes of its SHA-256."""
+    return int.from_bytes(hashlib.sha256(text).digest()[:8], "little")
+
+
+def cut(config: Config) -> Iterator[tuple[str, bytes]]:
+    """Yield (kind, section) for all that `config` says, in the order of `KINDS`.
+
+    ConfigError: an entry is too large for any section, a key belongs to two consumers, or two tags are the same.
+    """
+    for kind in _maps:
+        yield from _cut_map(kind, getattr(config, kind))
+    records: list[tuple[int, int, bytes]] = []
+    index: list[tuple[int, int, bytes]] = []
+    names: dict[int, str] = {}
+    owners: dict[int, str] = {}
+    for name, consumer in config.consumers.items():
+        own = tag(name.encode())
+        if names.setdefault(own, name) is not name:
+            raise ConfigError([f"consumers.{name}: cannot stand beside {names[own]!r}; rename one of them"])
+        digests = [bytes.fromhex(key.sha256) for key in consumer.keys]
+        for digest in digests:
+            at = tag(digest)
+            if at in owners:
+                raise ConfigError([f"consumers: the key digest {digest.hex()} comes twice, in {owners[at]} and {name}"])
+            owners[at] = name
+            index.append((at, 0, struct.pack("<QQ", at, own)))
+        body = _encoder.encode((name, msgspec.structs.replace(consumer, keys=())))
+        record = b"".join([_COUNT.pack(min(len(digests), 0xFFFF)), *digests, body])
+        _check_size("consumers", name, len(record) + 12)
+        records.append((own, 12, record))
+    for group in _grouped("consumers", sorted(records)):
+        ends, at = [], 0
+        for _, _, record in group:
+            at += len(record)
+            ends.append(at)
+        tags = struct.pack(f"<{len(group)}Q", *(own for own, _, _ in group))
+        places = struct.pack(f"<{len(group)}I", *ends)
+        yield "consumers", b"".join([_head("consumers", len(group)), tags, places, *(record for _, _, record in group)])
+    for group in _grouped("keys", sorted(index)):
+        pairs = b"".join(pair for _, _, pair in group)
+        numbers = memoryview(pairs).cast("Q")
+        yield "keys", b"".join([_head("keys", len(group)), numbers[::2].tobytes(), numbers[1::2].tobytes()])
+
+
+def _cut_map(kind: str, named: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
+    items = []
+    for name in sorted(named):
+        encoded = _encoder.encode((name, named[name]))
+        _check_size(kind, name, len(encoded) + 5)
+        items.append((tag(name.encode()), 0, encoded))
+    for group in _grouped(kind, items):
+        array = _ARRAY + len(group).to_bytes(4, "big")
+        yield kind, b"".join([_head(kind, len(group)), array, *(encoded for _, _, encoded in group)])
+
+
+def _grouped(kind: str, items: Iterable[tuple[int, int, bytes]]) -> Iterator[list[tuple[int, int, bytes]]]:
+    """Yield `items`, (tag, further bytes, bytes) each, in groups that make a section each."""
+    group: list[tuple[int, int, bytes]] = []
+    average = _ENTRIES[kind]
+    empty = _HEAD.size + 5
+    size = empty
+    for item in items:
+        wanted = item[1] + len(item[2])
+        ends = item[0] % average == 0 or size + wanted > LIMIT or len(group) == _MOST * average
+        if group and ends:
+            yield group
+            group, size = [], empty
+        group.append(item)
+        size += wanted
+    if group:
+        yield group
+
+
+def _head(kind: str, count: int) -> bytes:
+    return _HEAD.pack(KINDS.index(kind), count)
+
+
+def _check_size(kind: str, name: str, size: int) -> None:
+    if size > LIMIT - _HEAD.size:
+        raise ConfigError([f"{kind}.{name}: takes {size} bytes; an entry may take {LIMIT - _HEAD.size} at most"])
+
+
+def _count(kind: str, section: bytes) -> int:
+    """Return how many entries a section says it has; SnapshotError if it is none of this kind."""
+    if len(section) < _HEAD.size or len(section) > LIMIT:
+        raise SnapshotError(f"a section of {len(section)} bytes")
+    number, count = _HEAD.unpack_from(section)
+    if number != KINDS.index(kind) or section[1:4] != b"\x00\x00\x00" or not count:
+        raise SnapshotError(f"it is no section of {kind}")
+    return int(count)
+
+
+def entries(kind: str, sections: Iterable[bytes]) -> Iterator[tuple[str, Any]]:
+    """Yield (name, value) of all entries in the sections of a `kind`, except consumers and keys.
+
+    SnapshotError: a section is not one of this kind, or names do not rise from one entry to the next.
+    """
+    last = ""
+    for section in sections:
+        count = _count(kind, section)
+        try:
+            found = _maps[kind].decode(memoryview(section)[_HEAD.size :])
+        except (msgspec.MsgspecError, RecursionError, ValueError) as error:
+            raise SnapshotError(f"{kind}: {str(error)[:200]}") from None
+        if len(found) != count:
+            raise SnapshotError(f"{kind}: {len(found)} entries, and the section says {count}")
+        for name, value in found:
+            if name <= last:
+                raise SnapshotError(f"{kind}: {name!r} does not come after {last!r}")
+            last = name
+            yield name, value
+
+
+class Consumers:
+    """One section of consumers, read in place.
+
+    count, total: of the keys in it, as `Keys` has them, known once `records` has come to its end.
+    """
+
+    __slots__ = ("blob", "count", "ends", "section", "tags", "total")
+
+    def __init__(self, section: bytes) -> None:
+        number = _count("consumers", section)
+        start = _HEAD.size + 12 * number
+        if len(section) < start:
+            raise SnapshotError("consumers: the section is cut short")
+        whole = memoryview(section)
+        self.section = section
+        self.tags = whole[_HEAD.size : _HEAD.size + 8 * number].cast("Q")
+        self.ends = whole[_HEAD.size + 8 * number : start].cast("I")
+        self.blob = whole[start:]
+        self.count = -1
+        self.total = 0
+
+    def records(self) -> Iterator[tuple[str, Consumer, bytes]]:
+        """Yield (name, consumer without keys, digests of its keys) of each record; SnapshotError at a wrong one."""
+        last, start, count, total = -1, 0, 0, 0
+        for index, (own, end) in enumerate(zip(self.tags, self.ends, strict=True)):
+            if own <= last or not start < end <= len(self.blob):
+                raise SnapshotError("consumers: the records are not in order")
+            name, consumer, digests = self.record(index)
+            if tag(name.encode()) != own or consumer.keys:
+                raise SnapshotError(f"consumers: {name!r} stands where another one belongs")
+            for at in range(0, len(digests), _DIGEST):
+                total += own * tag(digests[at : at + _DIGEST])
+                count += 1
+            last, start = own, end
+            yield name, consumer, digests
+        if start != len(self.blob):
+            raise SnapshotError("consumers: bytes that no record holds")
+        self.count, self.total = count, total
+
+    def record(self, index: int) -> tuple[str, Consumer, bytes]:
+        """Return the record at `index` as `records` yields it."""
+        start = self.ends[index - 1] if index else 0
+        data = self.blob[start : self.ends[index]].tobytes()
+        if len(data) < _COUNT.size:
+            raise SnapshotError("consumers: a record is cut short")
+        body = _COUNT.size + _DIGEST * _COUNT.unpack_from(data)[0]
+        try:
+            name, consumer = _record.decode(memoryview(data)[body:])
+        except (msgspec.MsgspecError, RecursionError, ValueError) as error:
+            raise SnapshotError(f"consumers: {str(error)[:200]}") from None
+        return name, consumer, data[_COUNT.size : body]
+
+
+class Keys:
+    """One section of the index of keys, read in place.
+
+    total: the sum of tag x owner over its keys. That of all sections is the same sum over the keys of all consumers,
+    and is another one as soon as a key stands with an owner that is not its own.
+    SnapshotError: it is no such section, or is not in order.
+    """
+
+    __slots__ = ("count", "owners", "tags", "total")
+
+    def __init__(self, section: bytes) -> None:
+        self.count = _count("keys", section)
+        if len(section) != _HEAD.size + 16 * self.count:
+            raise SnapshotError("keys: the section is not as long as it says")
+        whole = memoryview(section)[_HEAD.size :].cast("Q")
+        self.tags = whole[: self.count]
+        self.owners = whole[self.count :]
+        if not all(map(lt, self.tags, self.tags[1:])):
+            raise SnapshotError("keys: they are not in order")
+        self.total = sum(map(mul, self.tags, self.owners))
+
+
+class Directory:
+    """All consumers and their keys: sections that were read to their end.
+
+    SnapshotError: they are not in order, or the index is not that of these consumers.
+    """
+
+    def __init__(self, consumers: Sequence[Consumers], keys: Sequence[Keys]) -> None:
+        self.consumers = consumers
+        self.keys = keys
+        self._consumers = _firsts("consumers", consumers)
+        self._keys = _firsts("keys", keys)
+        if sum(part.count for part in consumers) != sum(part.count for part in keys):
+            raise SnapshotError("keys: there are not as many as the consumers have")
+        if sum(part.total for part in consumers) != sum(part.total for part in keys):
+            raise SnapshotError("keys: they do not belong to the consumers that have them")
+
+    def find(self, digest: bytes) -> tuple[str, Consumer] | None:
+        """Return the name and the consumer (without keys) that has the key of this digest, None if nobody has."""
+        own = tag(digest)
+        at = bisect_right(self._keys, own) - 1
+        if at < 0:
+            return None
+        part = self.keys[at]
+        place = bisect_left(part.tags, own)
+        if place == part.count or part.tags[place] != own:
+            return None
+        found = self._record(part.owners[place])
+        if found is None:
+            return None
+        name, consumer, digests = found
+        mine = any(digests[at : at + _DIGEST] == digest for at in range(0, len(digests), _DIGEST))
+        return (name, consumer) if mine else None
+
+    def named(self, name: str) -> Consumer | None:
+        """Return the consumer (without keys) of this name, None if there is none."""
+        found = self._record(tag(name.encode()))
+        return found[1] if found is not None and found[0] == name else None
+
+    def _record(self, own: int) -> tuple[str, Consumer, bytes] | None:
+        at = bisect_right(self._consumers, own) - 1
+        if at < 0:
+            return None
+        part = self.consumers[at]
+        place = bisect_left(part.tags, own)
+        return part.record(place) if place < len(part.tags) and part.tags[place] == own else None
+
+
+def _firsts(kind: str, parts: Sequence[Consumers] | Sequence[Keys]) -> list[int]:
+    """Return the first tag of each section."""
+    last = -1
+    for part in parts:
+        if part.tags[0] <= last:
+            raise SnapshotError(f"{kind}: the sections are not in order")
+        last = part.tags[-1]
+    return [part.tags[0] for part in parts]
+
+
+def with_keys(consumer: Consumer, digests: bytes) -> Consumer:
+    """Return a record's consumer with the keys that stand beside it."""
+    keys = tuple(Key(digests[at : at + _DIGEST].hex()) for at in range(0, len(digests), _DIGEST))
+    return msgspec.structs.replace(consumer, keys=keys)
