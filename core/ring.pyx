@@ -85,7 +85,11 @@ cdef class Ring:
             raise ValueError(f"the ring has format {self.words[FORMAT_AT]}; this build reads format {FORMAT}")
         if self.words[ROOM_AT] != <uint64_t>self.room:
             raise ValueError(f"the ring was made with {self.words[ROOM_AT]} bytes of room, not {self.room}")
-        if self.words[HEAD_AT] - self.words[TAIL_AT] > <uint64_t>self.room or self.words[HEAD_AT] >> 62:
+        if (
+            self.words[TAIL_AT] > self.words[HEAD_AT]
+            or self.words[HEAD_AT] - self.words[TAIL_AT] > <uint64_t>self.room
+            or self.words[HEAD_AT] >> 62
+        ):
             raise ValueError("the ring's positions cannot be")
 
     def __dealloc__(self) -> None:

@@ -92,6 +92,7 @@ def test_a_position_ahead_of_the_head_is_refused_and_one_behind_the_tail_changes
         (2, 3, "made with 3 bytes"),
         (4, 1 << 62, "positions"),
         (5, 1, "positions"),
+        (5, (1 << 64) - 1, "positions"),
     ],
 )
 def test_a_buffer_that_is_no_ring_of_ours_is_refused(word: int, value: int, reason: str) -> None:

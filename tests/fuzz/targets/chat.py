@@ -50,6 +50,8 @@ class Pipeline:
 
     def call(self, body: bytes) -> tuple[int, bytes]:
         """Return the status of a call, and what went upstream."""
+        if not self.upstream.pool.idle:  # The one before was too old to be kept.
+            self.peer = self.upstream.connect()
         caller = self.gateway.caller()
         caller.chat(body)
         sent = self.peer.take()
