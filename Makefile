@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 CONFIG ?= examples/quickstart
 
-.PHONY: run build test test-plain check bench fuzz clean lock
+.PHONY: run build test test-plain check bench gate load soak coverage fuzz clean lock
 
 run: build
 	$(BIN)/python examples/quickstart/run.py --config $(CONFIG)
@@ -16,6 +16,11 @@ run: build
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --require-hashes -r requirements/dev.txt
 	touch .venv/ready
+
+# What the gates run on besides; apart, because it brings gevent and a web framework.
+.venv/ready-bench: .venv/ready requirements/bench.txt
+	$(BIN)/pip install --quiet --require-hashes -r requirements/bench.txt
+	touch .venv/ready-bench
 
 build: .venv/ready
 	@echo "[2/2] building the compiled code"
@@ -36,6 +41,24 @@ check: build
 
 bench: build
 	$(BIN)/python -m bench
+
+# What a change may cost, against the commit it began at (BASE=REF for another): docs/gates.md.
+BASE ?= auto
+gate: build .venv/ready-bench
+	$(BIN)/python -m bench gate --base $(BASE) $(GATE)
+
+# Callers of all kinds for SECONDS; every answer must be the expected one.
+SECONDS ?= 20
+load: build .venv/ready-bench
+	$(BIN)/python -m bench load --seconds $(SECONDS)
+
+# The tests of endurance in full: kills, pushes, growth, and that each gate can fail (about an hour; needs what gate needs).
+soak: build .venv/ready-bench
+	SOAK=1 $(BIN)/python -m pytest tests/soak
+
+# Lines of core and plane that the tests run: docs/gates.md.
+coverage: build
+	bash tests/coverage.sh
 
 # The parsers under changed inputs: `make fuzz MINUTES=60`. What it finds goes to tests/fuzz/findings.
 MINUTES ?= 5

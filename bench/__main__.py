@@ -28,8 +28,7 @@ WHAT = {
     "same": "same: nginx against nginx; their spread is the detection limit",
     "profile": "profile: hot spots of the worker under load",
     "micro": "micro: the hot functions by themselves",
-    "instructions": "instructions: of one request of each recorded case, by callgrind (options: see its --help)",
-    "allocations": "allocations: of one request of each recorded case, and what it leaves behind",
+    "gate": "gate: what a change may cost, judged; instructions, allocations, ratio and load are its parts",
 }
 OUT = HERE / "out"
 
@@ -164,7 +163,7 @@ def interrupted(number: int, frame: FrameType | None) -> NoReturn:
 
 def main() -> int:
     """Do what the command line asks."""
-    if sys.argv[1:2] and sys.argv[1] in command.COMMANDS:
+    if sys.argv[1:2] and sys.argv[1] in command.NAMES:
         return command.main(sys.argv[1:])
     options = arguments()
     for sign in (signal.SIGINT, signal.SIGTERM):

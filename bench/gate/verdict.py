@@ -40,6 +40,11 @@ class Line:
     verdict: str
     note: str = ""
 
+    @property
+    def failed(self) -> bool:
+        """Whether this line fails the run."""
+        return self.verdict == FAILED
+
 
 def thresholds() -> dict[str, dict[str, float]]:
     """Return thresholds.toml: gate -> case -> figure, the one of all other cases as ``default``."""

@@ -575,7 +575,7 @@ class Connection(Downstream):
             self.due = latest
 
     def drain(self) -> None:
-        """Close soon if idle, not at once: a request may be on its way. Otherwise the next answer says that we close."""
+        """Close soon if idle, not at once: a request may be on its way. Otherwise the next answer says we close."""
         if self.active is None and not self.in_head and not self.closing and not self.full:
             self.due = min(self.due, monotonic_ns() + self.door.drain_time)
 
