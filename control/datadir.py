@@ -2,12 +2,13 @@
 
 import fcntl
 import os
+import secrets
 import socket
 import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["ADMIN", "CONTROL", "DataError", "bind_tcp", "bind_unix", "lock", "prepare"]
+__all__ = ["ADMIN", "CONTROL", "DataError", "bind_tcp", "bind_unix", "host_word", "lock", "prepare"]
 
 CONTROL = "control.sock"
 ADMIN = "admin.sock"
@@ -66,6 +67,25 @@ def lock(data: Path, names: Iterable[str]) -> list[int]:
         os.write(handle, b"%d\n" % os.getpid())
         held.append(handle)
     return held
+
+
+def host_word(data: Path) -> bytes:
+    """Return the 16 bytes that tell this data directory's events from those of all others, made at the first call.
+
+    Raises DataError if the file that keeps them holds something else.
+    """
+    path = data / "host"
+    if not path.exists():
+        fresh = path.with_suffix(".new")
+        fresh.write_text(secrets.token_hex(16) + "\n")
+        fresh.replace(path)
+    try:
+        word = bytes.fromhex(path.read_text().strip())
+    except ValueError:
+        word = b""
+    if len(word) != 16:
+        raise DataError(f"{path}: does not hold 32 hexadecimal digits; restore it, or remove it for a new word")
+    return word
 
 
 def bind_unix(path: Path) -> socket.socket:

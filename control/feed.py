@@ -283,8 +283,7 @@ class Peer(asyncio.Protocol):
             case Hello():
                 self._hello(frame)
             case Usage() if self.index >= 0:
-                self.feed.intake.take(self.index, frame.records)
-                self._transport.write(pack(UsageTaken(frame.number)))
+                self._used(frame)
             case Counts() if self.index >= 0:
                 self._counted(frame)
             case Draining() if self.index >= 0:
@@ -296,6 +295,15 @@ class Peer(asyncio.Protocol):
                 self._answered(frame)
             case _:
                 raise FrameError(f"an unexpected {type(frame).__name__}")
+
+    def _used(self, usage: Usage) -> None:
+        """Keep a worker's events, then say so; where that fails the worker keeps them, and sends them again later."""
+        try:
+            self.feed.intake.take(self.index, usage.records)
+        except OSError as error:
+            self.feed.log("usage-not-kept", worker=self.index, reason=error)
+        else:
+            self._transport.write(pack(UsageTaken(usage.number)))
 
     def _hello(self, hello: Hello) -> None:
         if self.index >= 0:

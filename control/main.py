@@ -17,11 +17,13 @@ import uvloop
 
 from control.access import AccessLog
 from control.api import application
+from control.datadir import DataError, host_word
 from control.exposition import Exposition
 from control.feed import Feed, Peer
 from control.intake import Intake
 from control.log import Log
 from control.metrics import WorkerCounts
+from control.orphans import Orphans
 from control.public import public_application
 from control.publish import Active, Publisher, resume
 from control.server import AdminServer
@@ -49,10 +51,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         print("\n".join(error.problems), file=sys.stderr)  # noqa: T201 for a person, as validate prints it
         return CONFIG_REFUSED
-    return uvloop.run(serve(asked, active, log))
+    try:
+        intake = Intake(asked.data / "usage", host_word(asked.data), log)
+    except (DataError, OSError) as error:
+        log("usage-unusable", reason=error)
+        return 1
+    return uvloop.run(serve(asked, active, intake, log))
 
 
-async def serve(asked: argparse.Namespace, active: Active, log: Log) -> int:
+async def serve(asked: argparse.Namespace, active: Active, intake: Intake, log: Log) -> int:
     """Serve workers and the API until a signal, or until a part of it ends that must not."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -61,7 +68,7 @@ async def serve(asked: argparse.Namespace, active: Active, log: Log) -> int:
     access = AccessLog(asked.access_log, log) if asked.access_log is not None else None
     if access is not None:
         access.start()
-    intake = Intake(access.add if access is not None else None)
+        intake.heard = access.add
     feed = Feed(active.offer, intake, WorkerCounts(), os.geteuid(), log)
     publisher = Publisher(feed, active, asked.config, asked.data, log)
     workers = await loop.create_unix_server(
@@ -75,6 +82,8 @@ async def serve(asked: argparse.Namespace, active: Active, log: Log) -> int:
     parts = {
         asyncio.create_task(stop.wait(), name="signal"),
         *(asyncio.create_task(server.serve(), name="api") for server in servers),
+        asyncio.create_task(intake.run(), name="usage"),
+        asyncio.create_task(Orphans(asked.data / "rings", intake, feed.peers, log).run(), name="orphans"),
         asyncio.create_task(_follow(asked.supervisor_fd, feed), name="supervisor"),
     }
     ended, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
@@ -95,6 +104,7 @@ async def serve(asked: argparse.Namespace, active: Active, log: Log) -> int:
             await asyncio.gather(*parts, return_exceptions=True)
     if access is not None:
         access.close()
+    intake.close()
     return status
 
 

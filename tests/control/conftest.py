@@ -42,7 +42,9 @@ class Control:
 
     async def start(self, patience: float = 5.0) -> None:
         active = resume(self.config, self.data, self.log)
-        self.feed = Feed(active.offer, Intake(), WorkerCounts(), os.geteuid(), self.log)
+        self.feed = Feed(
+            active.offer, Intake(self.data / "usage", bytes(16), self.log), WorkerCounts(), os.geteuid(), self.log
+        )
         self.publisher = Publisher(self.feed, active, self.config, self.data, self.log, patience)
         self.server = await asyncio.get_running_loop().create_unix_server(lambda: Peer(self.feed), str(self.socket))
 
