@@ -122,6 +122,7 @@ def _server(url: str, least: int) -> str:
 CHECKS: tuple[tuple[tuple[str, ...], Callable[[str], str]], ...] = (
     (("listen", "http"), _address),
     (("control", "address"), _address),
+    (("listen", "https", "address"), _address),
     (("providers", ANY, "base_url"), _url),
     (("upstreams", ANY, "endpoints", ANY), _url),
     (("models", ANY, "timeouts", ANY), _duration),

@@ -7,7 +7,9 @@ import stat
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
+from control.certificate import check_files
 from control.child import Child, worker_environment
 from control.datadir import ADMIN, CONTROL, DataError, bind_tcp, bind_unix, lock, prepare
 from control.load import load
@@ -15,7 +17,7 @@ from control.log import Log
 from control.secrets import references
 from control.supervise import Supervisor
 from core.cells import Cells, size_for
-from core.model import Config
+from core.model import Config, Https
 from core.units import parse_duration
 
 __all__ = ["launch", "reap"]
@@ -53,8 +55,11 @@ def launch(config_path: Path, data: Path | None, *, control: bool, plane: bool) 
         cells = _limits(home / LIMITS)
         listener = bind_tcp(listen.http)
         addresses["http"] = _address(listener)
+        https = _https(listen.https) if listen.https is not None else _Https()
+        if https.listener is not None:
+            addresses["https"] = _address(https.listener)
         environment = worker_environment(os.environ, _secret_variables(loaded.config))
-        children += [_worker(index, drain, home, listener, environment) for index in range(listen.workers)]
+        children += [_worker(index, drain, home, listener, https, environment) for index in range(listen.workers)]
 
     def worker_ended(index: int) -> None:
         assert cells is not None
@@ -101,10 +106,30 @@ def _writable(path: str) -> str:
     return os.path.abspath(path)
 
 
-def _worker(index: int, drain: float, data: Path, listener: socket.socket, environment: dict[str, str]) -> Child:
+class _Https(NamedTuple):
+    """The socket for callers with TLS and what a worker is told of it; nothing where none is configured."""
+
+    listener: socket.socket | None = None
+    arguments: tuple[str, ...] = ()
+
+
+def _https(config: Https) -> _Https:
+    """Look at the files of `config`, so that a wrong one is told before anything is started, and bind its address."""
+    certificate, key = os.path.abspath(config.certificate), os.path.abspath(config.key)
+    client_ca = os.path.abspath(config.client_ca) if config.client_ca is not None else ""
+    check_files(certificate, key, client_ca)
+    listener = bind_tcp(config.address)
+    arguments = ("--https-fd", str(listener.fileno()), "--certificate", certificate, "--key", key)
+    return _Https(listener, (*arguments, "--client-ca", client_ca))
+
+
+def _worker(
+    index: int, drain: float, data: Path, listener: socket.socket, https: _Https, environment: dict[str, str]
+) -> Child:
     arguments = ["plane", "--worker", str(index), "--drain", f"{drain:g}"]
     arguments += ["--listen-fd", str(listener.fileno()), "--control", str(data / CONTROL), "--data", str(data)]
-    return Child(f"worker-{index}", arguments, (listener.fileno(),), environment, worker=index)
+    listeners = [listener.fileno()] + ([https.listener.fileno()] if https.listener is not None else [])
+    return Child(f"worker-{index}", [*arguments, *https.arguments], tuple(listeners), environment, worker=index)
 
 
 def _limits(path: Path) -> Cells:

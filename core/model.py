@@ -13,6 +13,7 @@ __all__ = [
     "Config",
     "Consumer",
     "Control",
+    "Https",
     "Key",
     "Limits",
     "Listen",
@@ -120,6 +121,19 @@ class _Part(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
     """A block of the config: unknown keys are refused."""
 
 
+class Https(_Part, frozen=True):
+    """Where callers speak TLS, and with which files (PEM); files that change are taken up without a restart.
+
+    certificate: the gateway's own, and those between it and its authority. client_ca: whose certificates callers must
+    have; without it callers need none.
+    """
+
+    certificate: File
+    key: File
+    address: Address = "0.0.0.0:8443"
+    client_ca: File | None = None
+
+
 class Listen(_Part, frozen=True):
     """Where callers reach the gateway. Static: a change needs a restart.
 
@@ -127,6 +141,7 @@ class Listen(_Part, frozen=True):
     """
 
     http: Address = "0.0.0.0:8080"
+    https: Https | None = None
     workers: Annotated[int, Meta(ge=1, le=63)] = 2
     drain: Duration = "30s"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+from collections.abc import Sequence
 from pathlib import Path
 
 from core.metrics import LAYOUT, slot
@@ -17,7 +18,7 @@ __all__ = ["Reporter"]
 REPORT = 1.0
 """Seconds between two reports."""
 
-CONNECTIONS = slot("headgate_connections", "http")
+CONNECTIONS = {name: slot("headgate_connections", name) for name in ("http", "https")}
 IN_FLIGHT = slot("headgate_in_flight")
 ROOM = slot("headgate_in_flight_room")
 HELD = slot("headgate_held_bytes")
@@ -39,10 +40,10 @@ class Reporter:
     last second.
     """
 
-    def __init__(self, shared: Shared, door: Door, feed: Feed) -> None:
+    def __init__(self, shared: Shared, doors: Sequence[Door], feed: Feed) -> None:
         self.metrics = shared.metrics
         self.shared = shared
-        self.door = door
+        self.doors = doors
         self.feed = feed
         self.page = resource.getpagesize()
 
@@ -64,7 +65,8 @@ class Reporter:
         pools = self.shared.pools.values()
         idle = sum(len(pool.idle) for pool in pools)
         dialling = sum(pool.dialling for pool in pools)
-        metrics.set(CONNECTIONS, len(self.door.connections))
+        for door in self.doors:
+            metrics.set(CONNECTIONS[door.name], len(door.connections))
         gauge = self.shared.gauge
         metrics.set(IN_FLIGHT, gauge.in_flight)
         metrics.set(ROOM, gauge.room)

@@ -17,10 +17,12 @@ from pathlib import Path
 import uvloop
 
 from core.metrics import slot
+from plane.certificate import CertificateFiles
 from plane.delivery import Delivery
 from plane.drain import drain
 from plane.feed import Feed
 from plane.gauges import Reporter
+from plane.granian_door import GranianDoor
 from plane.http1.door import Door
 from plane.http1.server import Connection
 from plane.log import Lines
@@ -33,6 +35,7 @@ from plane.runtime import Runtime
 from plane.shared import Shared
 from plane.steps import Steps, at_once
 from plane.timers import TICK, Timers
+from plane.tls_door import TlsDoor
 
 __all__ = ["Worker", "main"]
 
@@ -52,9 +55,18 @@ class Worker:
         self.runtime: Runtime | None = None
         self.drained = asyncio.Event()
         self.door = Door(self, serve, timers, shared.metrics, shared.gauge, self.drained.set)
+        self.doors = [self.door]
+        self.tls: TlsDoor | None = None
         self.server: asyncio.Server | None = None
         self.stopping = asyncio.Event()
         self.accepting = asyncio.Event()
+
+    def add_tls(self, listener: socket.socket, files: CertificateFiles, data: Path) -> None:
+        """Serve callers with TLS as well; ConfigError if the files cannot be used."""
+        shared = self.shared
+        door = Door(self, serve, self.timers, shared.metrics, shared.gauge, self.drained.set, "https")
+        self.tls = TlsDoor(door, GranianDoor(door, data), listener, files)
+        self.doors.append(door)
 
     def go_live(self, runtime: Runtime) -> Steps[None]:
         """Return the steps to serve with `runtime` from the next request on; those under way end on theirs."""
@@ -77,6 +89,8 @@ class Worker:
             sock=self.listener,
             backlog=4096,
         )
+        if self.tls is not None:
+            await self.tls.open()
         version = self.runtime.version if self.runtime else 0
         log.info("serving", extra={"fields": {"version": version}})
         notice.serving(version)
@@ -88,10 +102,13 @@ class Worker:
             now = time.time()
             if now - second >= 1:
                 second = now
-                self.door.date = b"date: %b\r\n" % formatdate(now, usegmt=True).encode()
+                date = b"date: %b\r\n" % formatdate(now, usegmt=True).encode()
+                for door in self.doors:
+                    door.date = date
             moment = time.monotonic_ns()
             self.timers.run(moment)
-            self.door.hurry(moment)
+            for door in self.doors:
+                door.hurry(moment)
             due = time.monotonic_ns() + int(TICK * 1e9)
             await asyncio.sleep(TICK)
             late = time.monotonic_ns() - due
@@ -99,17 +116,17 @@ class Worker:
             self.shared.gauge.tick(late)
 
 
-def inherited(handle: int) -> socket.socket:
+def inherited(option: str, handle: int) -> socket.socket:
     """Return the listening socket that the supervisor handed down; OSError says by which descriptor there is none."""
     try:
         return socket.socket(fileno=handle)
     except OSError as error:
-        raise OSError(error.errno, f"--listen-fd {handle} is no socket: {error.strerror}") from error
+        raise OSError(error.errno, f"{option} {handle} is no socket: {error.strerror}") from error
 
 
 async def work(args: argparse.Namespace, notice: Notice) -> None:
     """Run a worker until SIGTERM."""
-    listener = inherited(args.listen_fd)
+    listener = inherited("--listen-fd", args.listen_fd)
     timers = Timers()
     ledger = open_ledger(args.data / "rings", args.worker, secrets.token_hex(8))
     gauge = Gauge(MAX_CONNECTIONS, MAX_IN_FLIGHT, MAX_HELD)
@@ -117,11 +134,16 @@ async def work(args: argparse.Namespace, notice: Notice) -> None:
     worker = Worker(listener, shared, timers)
     delivery = Delivery(ledger)
     feed = Feed(args.control, delivery, worker.go_live)
-    reporter = Reporter(shared, worker.door, feed)
+    if args.https_fd is not None:
+        files = CertificateFiles(args.certificate, args.key, args.client_ca)
+        worker.add_tls(inherited("--https-fd", args.https_fd), files, args.data)
+    reporter = Reporter(shared, worker.doors, feed)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.stopping.set)
-    jobs = (feed.run(), delivery.run(), reporter.run(), worker.accept(notice), worker.tick())
+    jobs = [feed.run(), delivery.run(), reporter.run(), worker.accept(notice), worker.tick()]
+    if worker.tls is not None:
+        jobs += [worker.tls.follow(), worker.tls.http2.run()]
     tasks = [loop.create_task(job) for job in jobs]
     stopped = loop.create_task(worker.stopping.wait())
     await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -133,7 +155,7 @@ async def work(args: argparse.Namespace, notice: Notice) -> None:
         await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
     shared.draining = True
     feed.drain()
-    await drain(worker.server, worker.door, worker.drained, args.drain)
+    await drain([one for one in (worker.server, worker.tls) if one], worker.doors, worker.drained, args.drain)
     reporter.report()
     await feed.finish()
     for task in tasks:
@@ -148,6 +170,10 @@ def main(argv: list[str], notice: Notice) -> None:
     parser.add_argument("--worker", type=int, required=True, help="index of this worker, from 0")
     parser.add_argument("--listen-fd", type=int, required=True, help="the inherited listening socket for callers")
     parser.add_argument("--drain", type=float, required=True, help="seconds for requests under way after SIGTERM")
+    parser.add_argument("--https-fd", type=int, help="the inherited listening socket for callers with TLS")
+    parser.add_argument("--certificate", default="", help="the certificate for TLS, and its chain: a PEM file")
+    parser.add_argument("--key", default="", help="its private key: a PEM file")
+    parser.add_argument("--client-ca", default="", help="whose certificates callers must have: a PEM file")
     parser.add_argument("--control", required=True, help="path of the control socket")
     parser.add_argument("--data", type=Path, required=True, help="the data directory")
     args = parser.parse_args(argv)

@@ -12,10 +12,12 @@ cdef long long MAX_HOSTS, SECOND
 cdef class Door:
     cdef public object live
     cdef public object serve
-    cdef object drained
+    cdef public object drained
     cdef public Timers timers
     cdef public Metrics metrics
     cdef public Gauge gauge
+    cdef public str name
+    cdef public int accepted
     cdef public set connections
     cdef set hosts
     cdef public bint draining
@@ -28,5 +30,5 @@ cdef class Door:
     cdef public long long linger_time
     cdef public long long drain_time
 
-    cdef bint is_known_host(self, bytes host) except -1
+    cpdef bint is_known_host(self, bytes host) except -1
     cpdef long long idle_time(self)

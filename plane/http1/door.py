@@ -1,8 +1,9 @@
-"""The door for callers inside the network, HTTP/1.1 over TCP: what its connections share."""
+"""What the connections of one listener share: the plain one, or the one with TLS."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from core.metrics import slot
 from plane.exchange import Exchange
 from plane.http1.framing import is_valid_host
 from plane.metrics import Metrics
@@ -18,6 +19,7 @@ MAX_HOSTS = 256
 class Door:
     """What the connections of one listener share.
 
+    name: ``http`` or ``https``, in metrics and usage events.
     live: has the current `runtime` as an attribute; each request takes it once.
     serve: makes the coroutine that serves one exchange.
     gauge: counts the connections, and says when they are too many.
@@ -37,6 +39,7 @@ class Door:
         metrics: Metrics,
         gauge: Gauge,
         drained: Callable[[], None],
+        name: str = "http",
     ) -> None:
         self.live = live
         self.serve = serve
@@ -44,6 +47,8 @@ class Door:
         self.metrics = metrics
         self.gauge = gauge
         self.drained = drained
+        self.name = name
+        self.accepted = slot("headgate_connections_accepted_total", name)
         self.hosts: set[bytes] = set()
         self.connections: set[Any] = set()
         self.date = b""

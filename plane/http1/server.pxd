@@ -1,11 +1,12 @@
 cimport cython
 
 from plane.exchange cimport Downstream, Exchange
+from plane.head cimport over_bounds, take_field, take_url, wrong_target
 from plane.http1.door cimport Door
-from plane.http1.framing cimport chunk, kind_of, status_line
+from plane.http1.framing cimport chunk, status_line
 from plane.shed cimport check_growth
 
-cdef int ACCEPTED, API_KEY, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, REQUEST_ID, TRANSFER_ENCODING
+cdef int CONNECTION, HOST, TRANSFER_ENCODING
 cdef long long MAX_AHEAD, MAX_FIELDS, MAX_HEAD, MAX_PARTS, MAX_URL, MAX_WAITING, SECOND, SPACE
 
 
@@ -57,9 +58,9 @@ cdef class Connection(Downstream):
     # what the parser calls
     cpdef on_message_begin(self)
     cpdef on_url(self, bytes url)
-    @cython.locals(exchange=Exchange, kind=int, size=Py_ssize_t)
+    @cython.locals(kind=int, size=Py_ssize_t)
     cpdef on_header(self, bytes name, bytes value)
-    @cython.locals(exchange=Exchange, url=bytes, cut=Py_ssize_t)
+    @cython.locals(exchange=Exchange)
     cpdef on_headers_complete(self)
     @cython.locals(exchange=Exchange)
     cpdef on_body(self, bytes body)
@@ -88,6 +89,7 @@ cdef class Connection(Downstream):
     cdef refuse(self, int status, str code, str message)
     @cython.locals(version=str)
     cdef check_head(self, Exchange exchange)
+    cdef wrong_head(self, Exchange exchange, str version)
 
     # serving
     @cython.locals(exchange=Exchange)

@@ -13,23 +13,17 @@ from typing import Any
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from core.errors import GatewayError
-from core.metrics import slot
 from plane.exchange import Downstream, Exchange
+from plane.head import bad_host, over_bounds, take_field, take_url, too_large, wrong_target
 from plane.http1.door import Door
 from plane.http1.framing import (
-    API_KEY,
-    AUTHORIZATION,
     CONNECTION,
-    CONTENT_LENGTH,
-    EXPECT,
     HOST,
     MAX_FIELDS,
     MAX_HEAD,
     MAX_URL,
-    REQUEST_ID,
     TRANSFER_ENCODING,
     chunk,
-    kind_of,
     status_line,
 )
 from plane.shed import check_growth
@@ -38,7 +32,6 @@ __all__ = ["Connection"]
 
 SECOND = 1_000_000_000
 SPACE = 0x20
-ACCEPTED = slot("headgate_connections_accepted_total", "http")
 MAX_AHEAD = 64 * 1024
 """Bytes read beyond the exchange being served: enough to see a caller's FIN behind a pipelined request."""
 MAX_PARTS = 64
@@ -94,7 +87,7 @@ class Connection(Downstream):
             self.peer = str(address[0]).encode()
         self.due = monotonic_ns() + self.door.max_head_time
         self.door.connections.add(self)
-        self.door.metrics.add(ACCEPTED, 1)
+        self.door.metrics.add(self.door.accepted, 1)
         self.door.timers.add(self)
         self.door.gauge.opened()
 
@@ -215,26 +208,11 @@ class Connection(Downstream):
             return
         if size > 0 and value[size - 1] <= SPACE:
             value = value.rstrip(b" \t")  # The parser leaves it, RFC 9110 5.5 does not count it.
-        exchange = self.incoming
-        exchange.headers.append((name, value))
-        kind = kind_of(name)
+        kind = take_field(self.incoming, name, value)
         if kind == HOST:
             self.hosts += 1
-            exchange.host = value
-        elif kind == AUTHORIZATION:
-            if value.startswith(b"Bearer ") or value[:7].lower() == b"bearer ":
-                exchange.credential = value[7:].lstrip()
-        elif kind == API_KEY:
-            if not exchange.credential:
-                exchange.credential = value
-        elif kind == CONTENT_LENGTH:
-            exchange.content_length = int(value) if len(value) < 19 else 1 << 62
         elif kind == TRANSFER_ENCODING:
             self.transfer_encoding = self.transfer_encoding + b"," + value if self.transfer_encoding else value.lower()
-        elif kind == EXPECT:
-            exchange.expects_continue = value.lower() == b"100-continue"
-        elif kind == REQUEST_ID:
-            exchange.request_id = value
         elif kind == CONNECTION:
             self.says_connection = True
 
@@ -248,14 +226,7 @@ class Connection(Downstream):
         exchange.peer = self.peer
         exchange.method = self.parser.get_method()
         exchange.keep_alive = self.parser.should_keep_alive()
-        url = exchange.url
-        cut = url.find(b"?")
-        if cut < 0:
-            exchange.path = url
-            exchange.query = b""
-        else:
-            exchange.path = url[:cut]
-            exchange.query = url[cut + 1 :]
+        take_url(exchange, exchange.url)
         self.waiting.append(exchange)
         self.check_head(exchange)
 
@@ -389,32 +360,29 @@ class Connection(Downstream):
         if self.says_connection or not exchange.keep_alive:
             version = self.parser.get_http_version()
         exchange.is_http10 = version == "1.0"
-        fault = None
-        if len(exchange.url) > MAX_URL:
-            fault = GatewayError(414, "uri_too_long", "caller", f"The request target is longer than {MAX_URL} bytes.")
-        elif self.fields > MAX_FIELDS or len(exchange.method) + len(exchange.url) + 14 + self.head_bytes > MAX_HEAD:
-            fault = GatewayError(
-                431,
-                "head_too_large",
-                "caller",
-                f"The request head is larger than {MAX_HEAD} bytes or {MAX_FIELDS} fields.",
-            )
-        elif version != "1.1" and version != "1.0":
-            fault = GatewayError(400, "bad_version", "caller", "Only HTTP/1.1 and HTTP/1.0 are served here.")
-        elif self.hosts > 1 or (self.hosts == 0 and version == "1.1") or not self.door.is_known_host(exchange.host):
-            fault = GatewayError(400, "bad_host", "caller", "A request needs exactly one valid Host field.")
-        elif self.transfer_encoding and (self.transfer_encoding != b"chunked" or version == "1.0"):
-            fault = GatewayError(
+        fault = over_bounds(exchange, self.fields, self.head_bytes)
+        if fault is None:
+            fault = self.wrong_head(exchange, version)
+        if fault is None:
+            fault = wrong_target(exchange)
+        if fault is not None:
+            exchange.fault = fault
+            exchange.keep_alive = False
+
+    def wrong_head(self, exchange: Exchange, version: str) -> GatewayError | None:
+        """Return the error of what only HTTP/1 has in its heads: a version, Host fields, a transfer encoding."""
+        if version != "1.1" and version != "1.0":
+            return GatewayError(400, "bad_version", "caller", "Only HTTP/1.1 and HTTP/1.0 are served here.")
+        if self.hosts > 1 or (self.hosts == 0 and version == "1.1") or not self.door.is_known_host(exchange.host):
+            return bad_host()
+        if self.transfer_encoding and (self.transfer_encoding != b"chunked" or version == "1.0"):
+            return GatewayError(
                 501,
                 "bad_transfer_encoding",
                 "caller",
                 "The only transfer encoding served here is chunked, on HTTP/1.1.",
             )
-        elif not exchange.url.startswith(b"/") or b"#" in exchange.url:
-            fault = GatewayError(400, "bad_path", "caller", "The request target must be a path.")
-        if fault is not None:
-            exchange.fault = fault
-            exchange.keep_alive = False
+        return None
 
     # --- Downstream
 
@@ -551,12 +519,12 @@ class Connection(Downstream):
         self.waiting.clear()
         self.lingering = self.active is not None and not self.active.body_complete
         self.due = self.last_due()
-        if self.lingering:
+        if self.lingering and self.transport.can_write_eof():
             if self.paused:
                 self.transport.resume_reading()
             self.transport.write_eof()
         else:
-            self.transport.close()
+            self.transport.close()  # TLS says its own goodbye, and reads until the caller has.
 
     def last_due(self) -> int:
         """Return until when a closing connection may take to get rid of what is written, or to be closed from there."""
@@ -592,8 +560,3 @@ class Connection(Downstream):
 
 def nowhere(_: bytes) -> None:
     """Write to a caller that has gone."""
-
-
-def too_large(limit: int) -> GatewayError:
-    """Return the error for a body over its bound."""
-    return GatewayError(413, "body_too_large", "caller", f"The request body is larger than {limit} bytes.")

@@ -1,13 +1,16 @@
-"""One gateway and one scripted upstream for all tests that leave the config as it is."""
+"""One gateway with both doors, and one scripted upstream, for all tests that leave the config as it is."""
 
 import contextlib
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
-from tests.e2e.harness import KEYS, Gateway, digest, gateway
+from tests.e2e.certificates import Authority
+from tests.e2e.harness import KEYS, Caller, Gateway, digest, gateway
+from tests.e2e.http2 import Http2Caller
 from tests.providers.scripted import Upstream
 
 CONFIG = """
@@ -42,10 +45,23 @@ routes:
 
 @dataclass(frozen=True)
 class Stage:
-    """A gateway and the upstream behind it."""
+    """A gateway and the upstream behind it; authority: who its callers with TLS trust, if it serves any."""
 
     gateway: Gateway
     upstream: Upstream
+    authority: Authority | None = None
+
+    def connect(self, door: str) -> Caller:
+        """Open a connection at the door ``http`` or ``https``."""
+        if door == "http":
+            return self.gateway.connect()
+        assert self.authority is not None
+        return self.gateway.connect_tls(self.authority.context("http/1.1"))
+
+    def connect_http2(self, **options: Any) -> Http2Caller:
+        """Open an HTTP/2 connection."""
+        assert self.authority is not None
+        return Http2Caller(self.gateway.https_port, self.authority.context("h2"), **options)
 
 
 @contextlib.contextmanager
@@ -67,12 +83,13 @@ def deaf_port() -> Iterator[int]:
 
 
 @pytest.fixture(scope="session")
-def shared_stage() -> Iterator[Stage]:
+def shared_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    authority = Authority(tmp_path_factory.mktemp("authority"))
     with Upstream() as upstream, refusing_port() as refusing, deaf_port() as deaf:
         ports = {"upstream": upstream.port, "refusing": refusing, "deaf": deaf}
         keys = {name: digest(key) for name, key in KEYS.items()}
-        with gateway(CONFIG.format(**ports, **keys)) as running:
-            yield Stage(running, upstream)
+        with gateway(CONFIG.format(**ports, **keys), https=authority.https) as running:
+            yield Stage(running, upstream, authority)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -49,6 +50,8 @@ class Gateway:
     listen: str
     process: subprocess.Popen[bytes]
     static: str = ""
+    https: str = ""
+    https_port: int = 0
 
     @property
     def url(self) -> str:
@@ -72,7 +75,8 @@ class Gateway:
 
     def write(self, text: str) -> None:
         """Write the config; `text` is all of it but the static keys."""
-        listen = f"listen: {{http: 127.0.0.1:{self.port}, workers: {self.workers}{self.listen}}}\n"
+        https = f", https: {{address: 127.0.0.1:{self.https_port}, {self.https}}}" if self.https else ""
+        listen = f"listen: {{http: 127.0.0.1:{self.port}, workers: {self.workers}{self.listen}{https}}}\n"
         control = "control: {address: 127.0.0.1:0}\n"
         (self.config / "headgate.yaml").write_text(listen + control + self.static + text)
 
@@ -136,6 +140,14 @@ class Gateway:
         """Open a connection."""
         return Caller(self.port, **options)
 
+    def connect_tls(self, context: ssl.SSLContext, **options: int) -> "Caller":
+        """Open a connection with TLS."""
+        return Caller(self.https_port, context=context, **options)
+
+    def pids(self) -> list[int]:
+        """Return the process ids of the workers."""
+        return [worker["pid"] for worker in self.admin("GET", "/v1/status")[1]["workers"]]
+
     def stop(self) -> int:
         """Stop the gateway in order and return its exit status; kill it, and fail, if it does not stop."""
         if self.process.poll() is None:
@@ -166,11 +178,11 @@ def headgate(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @contextlib.contextmanager
-def gateway(text: str, *, workers: int = 1, listen: str = "", static: str = "") -> Iterator[Gateway]:
+def gateway(text: str, *, workers: int = 1, listen: str = "", static: str = "", https: str = "") -> Iterator[Gateway]:
     """Start `headgate up` on a config, wait until it serves; stop it at the end.
 
     text: all of the config but the static keys. listen: more keys of that block, each behind a comma. static: more
-    static keys.
+    static keys. https: the keys of `listen.https` but its address.
     """
     # AF_UNIX paths are short, pytest's directories are not.
     with tempfile.TemporaryDirectory(prefix="hg-", dir="/tmp") as name:
@@ -178,7 +190,16 @@ def gateway(text: str, *, workers: int = 1, listen: str = "", static: str = "") 
         (directory / "config").mkdir()
         with (directory / "log").open("wb") as log:
             command = headgate_command("up", "--config", str(directory / "config"), "--data", str(directory / "data"))
-            running = Gateway(free_port(), directory, workers, listen, None, static)  # type: ignore[arg-type]
+            running = Gateway(
+                free_port(),
+                directory,
+                workers,
+                listen,
+                None,  # type: ignore[arg-type]
+                static,
+                https,
+                free_port(),
+            )
             running.write(text)
             running.process = subprocess.Popen(
                 command, env=environment(), stdout=log, stderr=subprocess.STDOUT, start_new_session=True
@@ -259,7 +280,7 @@ class TruncatedError(AssertionError):
 class Caller:
     """One connection to a gateway, byte by byte; a context manager."""
 
-    def __init__(self, port: int, *, receive_buffer: int = 0) -> None:
+    def __init__(self, port: int, *, receive_buffer: int = 0, context: ssl.SSLContext | None = None) -> None:
         self.socket = socket.socket()
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -270,6 +291,8 @@ class Caller:
             self.socket.close()
             raise
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if context is not None:
+            self.socket = context.wrap_socket(self.socket, server_hostname="localhost")
         self.buffer = b""
 
     def __enter__(self) -> "Caller":
@@ -289,7 +312,7 @@ class Caller:
     def _more(self) -> bool:
         try:
             data = self.socket.recv(65536)
-        except ConnectionResetError:
+        except (ConnectionResetError, ssl.SSLEOFError):
             data = b""
         self.buffer += data
         return bool(data)

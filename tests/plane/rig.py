@@ -104,6 +104,9 @@ class ScriptedTransport:
 
     close = abort
 
+    def can_write_eof(self) -> bool:
+        return True
+
     def write_eof(self) -> None:
         """Half-close."""
 

@@ -51,6 +51,9 @@ class Wire:
         self.is_reading = True
         self.events.append("resume_reading")
 
+    def can_write_eof(self) -> bool:
+        return True
+
     def write_eof(self) -> None:
         if self.is_closed:
             raise RuntimeError("the handle is closed")

@@ -1,0 +1,84 @@
+"""What every door asks of a request's head, whatever carried it: what one door refuses the other refuses."""
+
+from __future__ import annotations
+
+from core.errors import GatewayError
+from plane.exchange import Exchange
+from plane.http1.framing import (
+    API_KEY,
+    AUTHORIZATION,
+    CONTENT_LENGTH,
+    EXPECT,
+    HOST,
+    MAX_FIELDS,
+    MAX_HEAD,
+    MAX_URL,
+    REQUEST_ID,
+    kind_of,
+)
+
+__all__ = ["bad_host", "over_bounds", "take_field", "take_url", "too_large", "wrong_target"]
+
+
+def take_field(exchange: Exchange, name: bytes, value: bytes) -> int:
+    """Keep a header field, and what it says where a phase asks for it; return its kind (`framing.kind_of`)."""
+    exchange.headers.append((name, value))
+    kind = kind_of(name)
+    if kind == HOST:
+        exchange.host = value
+    elif kind == AUTHORIZATION:
+        if value.startswith(b"Bearer ") or value[:7].lower() == b"bearer ":
+            exchange.credential = value[7:].lstrip()
+    elif kind == API_KEY:
+        if not exchange.credential:
+            exchange.credential = value
+    elif kind == CONTENT_LENGTH:
+        exchange.content_length = int(value) if len(value) < 19 else 1 << 62
+    elif kind == EXPECT:
+        exchange.expects_continue = value.lower() == b"100-continue"
+    elif kind == REQUEST_ID:
+        exchange.request_id = value
+    return kind
+
+
+def take_url(exchange: Exchange, url: bytes) -> None:
+    """Keep the request target, whole and as path and query."""
+    exchange.url = url
+    cut = url.find(b"?")
+    if cut < 0:
+        exchange.path = url
+        exchange.query = b""
+    else:
+        exchange.path = url[:cut]
+        exchange.query = url[cut + 1 :]
+
+
+def over_bounds(exchange: Exchange, fields: int, size: int) -> GatewayError | None:
+    """Return the error of a head whose target, number of fields or bytes of fields (`size`) are too many."""
+    if len(exchange.url) > MAX_URL:
+        return GatewayError(414, "uri_too_long", "caller", f"The request target is longer than {MAX_URL} bytes.")
+    if fields > MAX_FIELDS or len(exchange.method) + len(exchange.url) + 14 + size > MAX_HEAD:
+        return GatewayError(
+            431,
+            "head_too_large",
+            "caller",
+            f"The request head is larger than {MAX_HEAD} bytes or {MAX_FIELDS} fields.",
+        )
+    return None
+
+
+def wrong_target(exchange: Exchange) -> GatewayError | None:
+    """Return the error of a request target that is not a path; whether the path is in order is the router's to say."""
+    if not exchange.url.startswith(b"/") or b"#" in exchange.url:
+        return GatewayError(400, "bad_path", "caller", "The request target must be a path.")
+    return None
+
+
+def bad_host() -> GatewayError:
+    """Return the error of a head without exactly one valid host."""
+    return GatewayError(400, "bad_host", "caller", "A request needs exactly one valid Host field.")
+
+
+def too_large(limit: int) -> GatewayError:
+    """Return the error for a body over its bound."""
+    return GatewayError(413, "body_too_large", "caller", f"The request body is larger than {limit} bytes.")
