@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 
 from control.talk import Listed
 from control.wires import Lines
@@ -54,13 +55,15 @@ def bound_to(parent: int) -> Callable[[], None]:
     return bind
 
 
-@dataclass
+@dataclass(eq=False)
 class Child:
     """One process to keep alive.
 
-    worker: its index, or -1 for the control process. line: our end of its socket to us, from its first start on.
+    worker: its index, or -1 for the control process. role: ``kept`` (started again when it ends), ``successor`` (to
+    take another's place once it serves) or ``leaving`` (told to end for good). asked: it was told to end and is to be
+    started again. kill_at: when a leaving one is killed. line: our end of its socket to us, from its first start on.
     serving: it has said so. said: why its start failed, in its own words. ended: how its last life did. quick_ends:
-    short lives in a row. due: when to start it, while it does not run, in seconds of the monotonic clock.
+    short lives in a row. due: when to start it, while it does not run. Times are seconds of the monotonic clock.
     """
 
     name: str
@@ -68,6 +71,9 @@ class Child:
     fds: tuple[int, ...]
     environment: dict[str, str]
     worker: int = -1
+    role: Literal["kept", "successor", "leaving"] = "kept"
+    asked: bool = False
+    kill_at: float = 0.0
     process: subprocess.Popen[bytes] | None = None
     line: Lines | None = None
     serving: bool = False
@@ -84,6 +90,10 @@ class Child:
 
     def listed(self) -> Listed:
         """Return what control is told of this worker."""
+        if self.role == "leaving":
+            return Listed(self.worker, self.pid, "draining")
+        if self.role == "successor":
+            return Listed(self.worker, self.pid, "successor")
         if self.process is not None:
             return Listed(self.worker, self.pid, "serving" if self.serving else "starting")
         # Seconds from now on our clock, as a time that people read.
@@ -97,7 +107,7 @@ class Child:
         bind: run in the child before exec; see `bound_to`.
         """
         self.started = time.monotonic()
-        self.serving, self.said = False, ""
+        self.serving, self.said, self.asked = False, "", False
         # -P: the current directory may hold folders named like our packages. A process group of its own: Ctrl-C
         # reaches the supervisor alone, which then drains in order.
         self.process = subprocess.Popen(  # noqa: S603 our own interpreter and arguments
@@ -115,10 +125,13 @@ class Child:
         self.serving = word == "serving"
         self.said = rest if word == "failed" else ""
 
-    def schedule(self, reason: str) -> float:
+    def again(self) -> None:
+        """Take note of an end that was asked for: the next start is due now, and no life counts as short."""
+        self.serving, self.quick_ends, self.due = False, 0, time.monotonic()
+
+    def schedule(self) -> float:
         """Take note of an end, or of a start that failed; return seconds until the next start."""
         now = time.monotonic()
-        self.ended = reason
         self.serving = False
         self.quick_ends = self.quick_ends + 1 if now - self.started < LONG_ENOUGH else 1
         delay = restart_delay(self.quick_ends)

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 import click
 
 from control import keys
-from control.datadir import DataError
+from control.console import ask
+from control.datadir import CONSOLE, DataError
 from control.launch import launch
 from core.errors import ConfigError
 
@@ -184,6 +185,27 @@ def status(data: Path, output: str) -> int:
             click.echo()
             _print_table(answer["usage"], tuple(answer["usage"][0]))
     return 0 if code == 200 else 1
+
+
+@headgate.command()
+@click.option("--control", is_flag=True, help="Replace the control process instead; the workers serve on.")
+@_data_option
+def restart(control: bool, data: Path) -> int:
+    """Replace the workers one by one, without losing a call.
+
+    Each gets a successor, a fresh process with the code that is installed by now. When that one serves, the old worker
+    takes no more callers and ends when its calls have, or when listen.drain has passed. If a successor does not come to
+    serve, the restart stops there and the workers that are left serve on. Static keys of the config (listen, data) are
+    not read again: those need a restart of the whole gateway.
+    """
+    half = "control" if control else "plane"
+    command = "restart control" if control else "restart workers"
+    failed = ask(data.absolute() / CONSOLE.format(half=half), command, click.echo)
+    if failed:
+        click.echo(f"Error: {failed}", err=True)
+        return 1
+    click.echo("done")
+    return 0
 
 
 @headgate.group()

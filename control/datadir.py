@@ -8,10 +8,21 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["ADMIN", "CONTROL", "DataError", "bind_tcp", "bind_unix", "host_word", "lock", "prepare"]
+__all__ = [
+    "ADMIN",
+    "CONSOLE",
+    "CONTROL",
+    "DataError",
+    "bind_tcp",
+    "bind_unix",
+    "host_word",
+    "lock",
+    "prepare",
+]
 
 CONTROL = "control.sock"
 ADMIN = "admin.sock"
+CONSOLE = "{half}.ctl"  # where the supervisor of that half answers
 BACKLOG = 4096
 UNIX_PATH_LIMIT = 107  # bytes; sun_path holds 108 with its final zero
 

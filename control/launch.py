@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from control.certificate import check_files
 from control.child import Child, worker_environment
-from control.datadir import ADMIN, CONTROL, DataError, bind_tcp, bind_unix, lock, prepare
+from control.datadir import ADMIN, CONSOLE, CONTROL, DataError, bind_tcp, bind_unix, lock, prepare
 from control.load import load
 from control.log import Log
 from control.secrets import references
@@ -40,7 +40,9 @@ def launch(config_path: Path, data: Path | None, *, control: bool, plane: bool) 
     drain = parse_duration(listen.drain) / 1e9
     home = prepare(data or Path(loaded.static.data))
     # Held until this process ends: a second supervisor would give two workers the same cells.
-    held = lock(home, [half for half, asked in (("control", control), ("plane", plane)) if asked])
+    halves = [half for half, asked in (("control", control), ("plane", plane)) if asked]
+    held = lock(home, halves)
+    consoles = [bind_unix(home / CONSOLE.format(half=half)) for half in halves]
     children: list[Child] = []
     addresses: dict[str, str] = {"data": str(home)}
     if control:
@@ -59,7 +61,11 @@ def launch(config_path: Path, data: Path | None, *, control: bool, plane: bool) 
         if https.listener is not None:
             addresses["https"] = _address(https.listener)
         environment = worker_environment(os.environ, _secret_variables(loaded.config))
-        children += [_worker(index, drain, home, listener, https, environment) for index in range(listen.workers)]
+
+        def make_worker(index: int) -> Child:
+            return _worker(index, drain, home, listener, https, environment)
+
+        children += [make_worker(index) for index in range(listen.workers)]
 
     def worker_ended(index: int) -> None:
         assert cells is not None
@@ -71,7 +77,8 @@ def launch(config_path: Path, data: Path | None, *, control: bool, plane: bool) 
 
     log("starting", pid=os.getpid(), config=config_path, workers=listen.workers if plane else 0, **addresses)
     try:
-        return Supervisor(children, log, worker_ended, ready, drain + AFTER_DRAIN).run()
+        patience = drain + AFTER_DRAIN
+        return Supervisor(children, log, worker_ended, ready, patience, make_worker if plane else None, consoles).run()
     finally:
         log("stopped", pid=os.getpid())
         for handle in held:

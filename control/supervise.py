@@ -17,12 +17,14 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from control.child import Child, bound_to
+from control.console import Console
 from control.log import Log
+from control.roll import ControlRestart, Replacement, Roll
 from control.talk import Ready, Serving, Workers, from_control, line
 from control.wires import Lines
 
@@ -39,6 +41,7 @@ class Supervisor:
     on_ready: called once, when control says that every worker serves the active snapshot; with no control child, when
     every worker has said that it serves.
     patience: seconds from SIGTERM to SIGKILL; longer than a worker takes to drain.
+    make_worker: makes a worker for an index. consoles: listening sockets on which a restart may be asked for.
     """
 
     children: list[Child]
@@ -46,6 +49,10 @@ class Supervisor:
     worker_ended: Callable[[int], None]
     on_ready: Callable[[], None]
     patience: float
+    make_worker: Callable[[int], Child] | None = None
+    consoles: Sequence[socket.socket] = ()
+    _replacement: Replacement | None = None
+    _replacing: Lines | None = None  # who asked for it
     _selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
     _ready: bool = False
     _deadline: float = 0.0  # when the drain ends; 0.0 while not stopping
@@ -62,11 +69,14 @@ class Supervisor:
             signal.signal(number, lambda *_: None)
         signal.set_wakeup_fd(notify.fileno())
         self._selector.register(wakeup, selectors.EVENT_READ, lambda: self._signalled(wakeup.recv(4096)))
+        for console in self.consoles:
+            Console(console, self._selector, self._asked, self.log)
         while True:
             self._reap()
             if self._deadline and not self._drain():
                 return self._status
             self._start_due()
+            self._replace()
             for key, _ in self._selector.select(self._wait()):
                 key.data()
 
@@ -77,8 +87,12 @@ class Supervisor:
 
     def _wait(self) -> float | None:
         """Return seconds until something is due, None if only a signal or a line can be next."""
-        waiting = [child.due for child in self.children if child.process is None]
-        moments = [self._deadline] if self._deadline else waiting
+        moments = [child.due for child in self.children if child.process is None]
+        moments += [child.kill_at for child in self.children if child.role == "leaving"]
+        if self._replacement is not None and (due := self._replacement.due()) is not None:
+            moments.append(due)
+        if self._deadline:
+            moments = [self._deadline]
         return max(0.0, min(moments) - time.monotonic()) if moments else None
 
     def _start_due(self) -> None:
@@ -90,6 +104,11 @@ class Supervisor:
             self._start(child)
         if due:
             self._tell()
+        for child in self.children:
+            if child.role == "leaving" and child.process is not None and child.kill_at <= now:
+                self.log("killing", pids=child.pid)
+                child.kill_at = now + 1.0
+                child.process.kill()
 
     def _start(self, child: Child) -> None:
         # A new pair for each process: it must never read lines meant for its predecessor.
@@ -101,7 +120,7 @@ class Supervisor:
             child.start(self._bind, "--supervisor-fd" if child.worker < 0 else "--notify-fd", theirs.fileno())
             self.log("started", child=child.name, pid=child.pid)
         except (OSError, subprocess.SubprocessError) as error:
-            self._schedule(child, f"cannot start: {error}")
+            self._ended(child, f"cannot start: {error}")
         finally:
             theirs.close()
 
@@ -117,34 +136,108 @@ class Supervisor:
         self._tell()
         if child.said:
             self.log("failed", child=child.name, pid=child.pid, reason=child.said)
-        if all(child.serving for child in self.children):
+        if all(child.serving for child in self.children if child.role == "kept"):
             self._become_ready()
 
     def _reap(self) -> None:
-        for child in self.children:
+        for child in list(self.children):
             if child.process is None or (status := child.process.poll()) is None:
                 continue
             if child.line is not None:
                 child.line.read()  # Its last words, before the log says that it ended.
                 child.line.close()
             pid, child.process = child.pid, None
-            reason = signal.Signals(-status).name if status < 0 else f"status {status}"
             if child.worker >= 0:
                 self.worker_ended(child.worker)
-            if self._deadline:
-                self.log("ended", child=child.name, pid=pid, reason=reason)
-                continue
-            if status == CONFIG_REFUSED and child.worker < 0 and not self._ready:
+            if status == CONFIG_REFUSED and child.worker < 0 and not self._ready and not self._deadline:
                 self.log("config-refused", child=child.name, pid=pid)
                 self._status = 1
                 self._stop("config refused")
-                continue
-            self._schedule(child, reason, pid)
-            self._tell()
+            else:
+                self._ended(child, signal.Signals(-status).name if status < 0 else f"status {status}", pid)
+                self._tell()
 
-    def _schedule(self, child: Child, reason: str, pid: int = 0) -> None:
-        delay = child.schedule(reason)
-        self.log("died", child=child.name, pid=pid, reason=reason, restart_in=f"{delay:.2f}s")
+    def _ended(self, child: Child, reason: str, pid: int = 0) -> None:
+        """Take note of the end of a child; unless it is to be no more, it gets a time for its next start."""
+        child.ended = reason
+        if child.role != "kept":
+            self.children.remove(child)
+        if self._deadline or child.role == "leaving" or child.asked:
+            self.log("ended", child=child.name, pid=pid, reason=reason)
+            child.again()
+        elif child.role == "successor":
+            self.log("died", child=child.name, pid=pid, reason=reason)
+        else:
+            delay = child.schedule()
+            self.log("died", child=child.name, pid=pid, reason=reason, restart_in=f"{delay:.2f}s")
+
+    def begin(self, child: Child) -> None:
+        """Start a successor; it is not started again if it ends."""
+        child.role = "successor"
+        self.children.append(child)
+        self._start(child)
+        self._tell()
+
+    def retire(self, child: Child) -> None:
+        """Tell a child to end, and start it no more; it is killed if it takes too long."""
+        if child.process is None:
+            self.children = [other for other in self.children if other is not child]
+        else:
+            child.role = "leaving"
+            child.kill_at = time.monotonic() + self.patience
+            child.process.terminate()
+        self._tell()
+
+    def end(self, child: Child, *, kill: bool) -> None:
+        """End a child's process, which is then started again at once."""
+        if child.process is None:
+            child.again()
+        else:
+            child.asked = True
+            child.process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
+
+    def _asked(self, command: str, caller: Lines) -> None:
+        """Begin what a caller of the console asks for, or say why not."""
+        control = [child for child in self.children if child.worker < 0]
+        workers = [child for child in self.children if child.worker >= 0]
+
+        def say(progress: str) -> None:
+            self.log("restart", progress=progress)
+            caller.send(f"progress {progress}")
+
+        if self._deadline:
+            refusal = "the gateway is stopping"
+        elif self._replacement is not None:
+            refusal = "a restart is under way already"
+        elif command == "restart workers" and workers and self.make_worker is not None:
+            refusal = ""
+            self._replacement = Roll(self, self.make_worker, say)
+        elif command == "restart control" and control:
+            refusal = ""
+            self._replacement = ControlRestart(self, control[0], say, time.monotonic())
+        else:
+            refusal = f"this supervisor cannot {command!r}"
+        if refusal:
+            caller.send(f"failed {refusal}")
+            caller.close()
+        else:
+            self.log("restart", command=command)
+            self._replacing = caller
+
+    def _replace(self) -> None:
+        """Move a restart on, and tell who asked for it when it has ended."""
+        replacement, caller = self._replacement, self._replacing
+        if replacement is None or caller is None:
+            return
+        if self._deadline:
+            replacement.stop("the gateway is stopping")
+        replacement.step(time.monotonic())
+        if replacement.ended is None:
+            return
+        self._replacement = self._replacing = None
+        self.log("restart", result=replacement.ended or "done")
+        caller.send(f"failed {replacement.ended}" if replacement.ended else "done")
+        caller.close()
 
     def _tell(self) -> None:
         """Send control the whole list: the next line corrects whatever became of this one."""

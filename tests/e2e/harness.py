@@ -226,9 +226,9 @@ def wait_until_ready(running: Gateway) -> None:
     raise AssertionError(f"the gateway was not ready in time:\n{running.log}")
 
 
-def eventually(check: Callable[[], bool]) -> None:
+def eventually(check: Callable[[], bool], seconds: float = DEADLINE) -> None:
     """Wait until another process has brought about what `check` looks at; fail at the deadline."""
-    deadline = time.monotonic() + DEADLINE
+    deadline = time.monotonic() + seconds
     while not check():
         if time.monotonic() > deadline:
             raise AssertionError("it did not come about")

@@ -114,6 +114,20 @@ def test_a_worker_that_cannot_start_says_why_while_the_other_serves_on(gateway: 
     assert running.stop() == 0
 
 
+def test_two_crashes_of_a_worker_in_quick_succession_end_neither_the_gateway_nor_the_service(gateway: Gateway) -> None:
+    running = gateway.start().ready()
+    other = running.started("worker-1")
+    for before in (0, 1):
+        os.kill(running.started("worker-0")[-1], signal.SIGSEGV)
+        running.wait(lambda before=before: len(running.events("died")) > before)
+        assert [gateway.readiness() for _ in range(10)] == [(200, 1)] * 10
+        running.wait(lambda before=before: len(running.started("worker-0")) > before + 1)
+    assert [fields["restart_in"] for fields in running.events("died")] == ["0.00s", "0.25s"]
+    assert running.started("worker-1") == other
+    running.wait(lambda: gateway.status()["workers"][0]["state"] == "serving")
+    assert running.stop() == 0
+
+
 def test_a_second_supervisor_on_the_same_data_is_refused_and_leaves_the_first_alone(gateway: Gateway) -> None:
     running = gateway.start("control")
     running.wait(lambda: running.events("serving"))

@@ -312,3 +312,15 @@ def dripping(data: bytes) -> Step:
         raise AssertionError("the gateway did not close the connection")
 
     return step
+
+
+def paced(data: bytes, count: int) -> Step:
+    """Send `data` `count` times, twenty times a second: a stream that takes its time."""
+
+    def step(connection: Connection) -> None:
+        pace = threading.Event()
+        for _ in range(count):
+            connection.socket.sendall(data)
+            pace.wait(0.05)
+
+    return step
