@@ -24,6 +24,7 @@ WORDS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 DAY = 86_400 * 10**9
 MILLISECOND = 10**6
+MIB = 1024**2
 GIB = 1024**3
 # A bucket that takes longer than this to fill is of no use, and its arithmetic would leave 63 bits.
 LONGEST_BURST = 366 * DAY
@@ -98,6 +99,14 @@ def _size(text: str) -> str:
     return "" if 1 <= size <= GIB else "must be from 1B to 1GiB"
 
 
+def _memory(text: str) -> str:
+    try:
+        size = parse_size(text)
+    except ValueError:
+        return ""
+    return "" if MIB <= size <= 1024 * GIB else "must be from 1MiB to 1024GiB"
+
+
 def _address(text: str) -> str:
     """Check an address to listen on; port 0 lets the system pick one."""
     return _server(f"//{text}", 0)
@@ -123,6 +132,8 @@ CHECKS: tuple[tuple[tuple[str, ...], Callable[[str], str]], ...] = (
     (("listen", "http"), _address),
     (("control", "address"), _address),
     (("listen", "https", "address"), _address),
+    (("listen", "limits", "bytes"), _memory),
+    (("listen", "timeouts", ANY), _duration),
     (("providers", ANY, "base_url"), _url),
     (("upstreams", ANY, "endpoints", ANY), _url),
     (("models", ANY, "timeouts", ANY), _duration),

@@ -9,15 +9,18 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from control.certificate import check_files
 from control.child import Child, worker_environment
 from control.datadir import ADMIN, CONSOLE, CONTROL, DataError, bind_tcp, bind_unix, lock, prepare
+from control.descriptors import connections, raise_limit
 from control.load import load
 from control.log import Log
 from control.secrets import references
 from control.supervise import Supervisor
 from core.cells import Cells, size_for
-from core.model import Config, Https
+from core.model import Config, Https, Listen
 from core.units import parse_duration
 
 __all__ = ["launch", "reap"]
@@ -55,6 +58,7 @@ def launch(config_path: Path, data: Path | None, *, control: bool, plane: bool) 
     cells: Cells | None = None
     if plane:
         cells = _limits(home / LIMITS)
+        listen = _within(listen, raise_limit())
         listener = bind_tcp(listen.http)
         addresses["http"] = _address(listener)
         https = _https(listen.https) if listen.https is not None else _Https()
@@ -63,7 +67,7 @@ def launch(config_path: Path, data: Path | None, *, control: bool, plane: bool) 
         environment = worker_environment(os.environ, _secret_variables(loaded.config))
 
         def make_worker(index: int) -> Child:
-            return _worker(index, drain, home, listener, https, environment)
+            return _worker(index, listen, drain, home, listener, https, environment)
 
         children += [make_worker(index) for index in range(listen.workers)]
 
@@ -113,6 +117,12 @@ def _writable(path: str) -> str:
     return os.path.abspath(path)
 
 
+def _within(listen: Listen, files: int) -> Listen:
+    """Return `listen` with the number of connections that fit into so many open files."""
+    fitting = connections(listen.limits.connections, files)
+    return msgspec.structs.replace(listen, limits=msgspec.structs.replace(listen.limits, connections=fitting))
+
+
 class _Https(NamedTuple):
     """The socket for callers with TLS and what a worker is told of it; nothing where none is configured."""
 
@@ -131,9 +141,16 @@ def _https(config: Https) -> _Https:
 
 
 def _worker(
-    index: int, drain: float, data: Path, listener: socket.socket, https: _Https, environment: dict[str, str]
+    index: int,
+    listen: Listen,
+    drain: float,
+    data: Path,
+    listener: socket.socket,
+    https: _Https,
+    environment: dict[str, str],
 ) -> Child:
     arguments = ["plane", "--worker", str(index), "--drain", f"{drain:g}"]
+    arguments += ["--listen", msgspec.json.encode(listen).decode()]
     arguments += ["--listen-fd", str(listener.fileno()), "--control", str(data / CONTROL), "--data", str(data)]
     listeners = [listener.fileno()] + ([https.listener.fileno()] if https.listener is not None else [])
     return Child(f"worker-{index}", [*arguments, *https.arguments], tuple(listeners), environment, worker=index)

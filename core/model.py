@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 __all__ = [
+    "CallerTimeouts",
     "Config",
     "Consumer",
     "Control",
@@ -26,6 +27,7 @@ __all__ = [
     "Target",
     "Timeouts",
     "Upstream",
+    "WorkerLimits",
     "schema",
 ]
 
@@ -134,6 +136,30 @@ class Https(_Part, frozen=True):
     client_ca: File | None = None
 
 
+class WorkerLimits(_Part, frozen=True):
+    """What each worker may hold at once: callers' connections, requests in flight, bytes of bodies and answers.
+
+    connections: None is 10,000, or half of the process' open files if that is less.
+    """
+
+    connections: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+    in_flight: Annotated[int, Meta(ge=1, le=1_000_000)] = 4096
+    bytes: Size = "256MiB"
+
+
+class CallerTimeouts(_Part, frozen=True):
+    """How long callers may take.
+
+    head: for a whole request head, and for the first one to begin. body: until a body has to come at 1 KiB/s at least.
+    idle: between two requests of a connection. stall: without reading on, with an answer under way.
+    """
+
+    head: Duration = "10s"
+    body: Duration = "10s"
+    idle: Duration = "75s"
+    stall: Duration = "60s"
+
+
 class Listen(_Part, frozen=True):
     """Where callers reach the gateway. Static: a change needs a restart.
 
@@ -144,6 +170,8 @@ class Listen(_Part, frozen=True):
     https: Https | None = None
     workers: Annotated[int, Meta(ge=1, le=63)] = 2
     drain: Duration = "30s"
+    limits: WorkerLimits = WorkerLimits()
+    timeouts: CallerTimeouts = CallerTimeouts()
 
 
 class Control(_Part, frozen=True):

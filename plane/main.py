@@ -14,9 +14,13 @@ import time
 from email.utils import formatdate
 from pathlib import Path
 
+import msgspec
 import uvloop
 
 from core.metrics import slot
+from core.model import Listen
+from core.units import parse_size
+from plane.accept import Acceptor
 from plane.certificate import CertificateFiles
 from plane.delivery import Delivery
 from plane.drain import drain
@@ -40,7 +44,6 @@ from plane.tls_door import TlsDoor
 __all__ = ["Worker", "main"]
 
 LAG = slot("headgate_loop_lag_seconds")
-MAX_CONNECTIONS, MAX_IN_FLIGHT, MAX_HELD = 10_000, 4_096, 256 * 1024 * 1024
 
 log = logging.getLogger("headgate.plane")
 
@@ -49,15 +52,14 @@ class Worker:
     """Holds what changes in a worker: the live runtime, and whether it accepts callers."""
 
     def __init__(self, listener: socket.socket, shared: Shared, timers: Timers) -> None:
-        self.listener = listener
         self.shared = shared
         self.timers = timers
         self.runtime: Runtime | None = None
         self.drained = asyncio.Event()
         self.door = Door(self, serve, timers, shared.metrics, shared.gauge, self.drained.set)
+        self.acceptor = Acceptor(listener, shared.gauge, lambda: Connection(self.door))
         self.doors = [self.door]
         self.tls: TlsDoor | None = None
-        self.server: asyncio.Server | None = None
         self.stopping = asyncio.Event()
         self.accepting = asyncio.Event()
 
@@ -83,12 +85,7 @@ class Worker:
     async def accept(self, notice: Notice) -> None:
         """Accept callers once there is something to serve them with; until then they wait in the listener's queue."""
         await self.accepting.wait()
-        loop = asyncio.get_running_loop()
-        self.server = await loop.create_server(
-            lambda: Connection(self.door),  # type: ignore[arg-type,return-value]  # a compiled class has no Python base.
-            sock=self.listener,
-            backlog=4096,
-        )
+        await self.acceptor.start()
         if self.tls is not None:
             await self.tls.open()
         version = self.runtime.version if self.runtime else 0
@@ -114,6 +111,8 @@ class Worker:
             late = time.monotonic_ns() - due
             self.shared.metrics.observe(LAG, late // 1000)
             self.shared.gauge.tick(late)
+            if self.accepting.is_set():
+                await self.acceptor.look()
 
 
 def inherited(option: str, handle: int) -> socket.socket:
@@ -129,9 +128,11 @@ async def work(args: argparse.Namespace, notice: Notice) -> None:
     listener = inherited("--listen-fd", args.listen_fd)
     timers = Timers()
     ledger = open_ledger(args.data / "rings", args.worker, secrets.token_hex(8))
-    gauge = Gauge(MAX_CONNECTIONS, MAX_IN_FLIGHT, MAX_HELD)
+    limits = args.listen.limits
+    gauge = Gauge(limits.connections, limits.in_flight, parse_size(limits.bytes))
     shared = Shared(args.worker, args.data / "limits", timers, ledger, Metrics(), gauge)
     worker = Worker(listener, shared, timers)
+    worker.door.allow(args.listen.timeouts)
     delivery = Delivery(ledger)
     feed = Feed(args.control, delivery, worker.go_live)
     if args.https_fd is not None:
@@ -155,7 +156,7 @@ async def work(args: argparse.Namespace, notice: Notice) -> None:
         await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
     shared.draining = True
     feed.drain()
-    await drain([one for one in (worker.server, worker.tls) if one], worker.doors, worker.drained, args.drain)
+    await drain([one for one in (worker.acceptor, worker.tls) if one], worker.doors, worker.drained, args.drain)
     reporter.report()
     await feed.finish()
     for task in tasks:
@@ -164,10 +165,16 @@ async def work(args: argparse.Namespace, notice: Notice) -> None:
     shared.close()
 
 
+def listen_of(text: str) -> Listen:
+    """Return what the supervisor hands down of the config."""
+    return msgspec.json.decode(text, type=Listen)
+
+
 def main(argv: list[str], notice: Notice) -> None:
     """Run a worker with what the supervisor hands it; `notice` is told once it serves."""
     parser = argparse.ArgumentParser(prog="python -m plane", description="One worker; the supervisor starts it.")
     parser.add_argument("--worker", type=int, required=True, help="index of this worker, from 0")
+    parser.add_argument("--listen", type=listen_of, required=True, help="`listen` of the config, as JSON")
     parser.add_argument("--listen-fd", type=int, required=True, help="the inherited listening socket for callers")
     parser.add_argument("--drain", type=float, required=True, help="seconds for requests under way after SIGTERM")
     parser.add_argument("--https-fd", type=int, help="the inherited listening socket for callers with TLS")

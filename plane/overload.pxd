@@ -21,7 +21,7 @@ cdef class Gauge:
     cdef public long long max_held
     cdef readonly long long room
     cdef readonly Tally anonymous
-    cdef public object on_full
+    cdef readonly list on_full
     cdef long long high_connections
     cdef long long full_connections
     cdef long long high_in_flight

@@ -39,7 +39,7 @@ class Gauge:
     callers have not read.
     room: how many may be in flight now: `max_in_flight`, fewer while the worker is behind.
     anonymous: what requests without a consumer hold.
-    on_full: called when `connections` reaches its cap; the doors then accept no more, until `has_place`.
+    on_full: all are called when `connections` reaches its cap; the doors then accept no more, until `has_place`.
     """
 
     connections: int
@@ -56,7 +56,7 @@ class Gauge:
         self.high_held = mark(max_held, HIGH)
         self.full_held = mark(max_held, FULL)
         self.anonymous = Tally()
-        self.on_full: Callable[[], None] = nothing
+        self.on_full: list[Callable[[], None]] = []
         self.make_room(max_in_flight)
 
     def __repr__(self) -> str:
@@ -68,10 +68,11 @@ class Gauge:
     # --- connections
 
     def opened(self) -> None:
-        """Count a connection; at the cap, `on_full` is called."""
+        """Count a connection; from the cap on, call `on_full`."""
         self.connections += 1
         if self.connections >= self.max_connections:
-            self.on_full()
+            for stop in self.on_full:
+                stop()
 
     def closed(self) -> None:
         """Count a connection that has gone."""
@@ -139,7 +140,3 @@ class Gauge:
 def mark(cap: int, percent: int) -> int:
     """Return `percent` of `cap`, rounded up, so that it is 1 at least."""
     return cap // 100 * percent + (cap % 100 * percent + 99) // 100
-
-
-def nothing() -> None:
-    """Do nothing: nobody has to be told."""

@@ -4,6 +4,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from core.metrics import slot
+from core.model import CallerTimeouts
+from core.units import parse_duration
 from plane.exchange import Exchange
 from plane.http1.framing import is_valid_host
 from plane.metrics import Metrics
@@ -70,6 +72,13 @@ class Door:
         if len(self.hosts) < MAX_HOSTS:
             self.hosts.add(host)
         return True
+
+    def allow(self, timeouts: CallerTimeouts) -> None:
+        """Take over the times that the config allows callers."""
+        self.max_head_time = parse_duration(timeouts.head)
+        self.body_grace = parse_duration(timeouts.body)
+        self.max_idle_time = parse_duration(timeouts.idle)
+        self.max_stall_time = parse_duration(timeouts.stall)
 
     def hurry(self, now: int) -> None:
         """While connections are crowded, let those that are idle go sooner than they were promised."""

@@ -7,6 +7,8 @@ times, pipelining, Upgrade, and when a connection may live on. Its list of rules
 from asyncio import Transport
 from collections import deque
 from collections.abc import Callable
+from socket import SO_LINGER, SOL_SOCKET
+from struct import pack
 from time import monotonic_ns
 from typing import Any
 
@@ -36,6 +38,7 @@ MAX_AHEAD = 64 * 1024
 """Bytes read beyond the exchange being served: enough to see a caller's FIN behind a pipelined request."""
 MAX_PARTS = 64
 """Small parts of a body kept before they are joined: an object for every two bytes would take eight times the body."""
+NO_LINGER = pack("ii", 1, 0)
 MAX_WAITING = 16
 """Pipelined request heads; a caller that sends more is disconnected."""
 
@@ -532,9 +535,15 @@ class Connection(Downstream):
         return monotonic_ns() + span
 
     def drop(self) -> None:
-        """End the connection at once; what is under way hears of it when the loop reports the loss."""
+        """End the connection at once; what is under way hears of it when the loop reports the loss.
+
+        It ends with a reset: else the kernel would keep what a caller does not read, for minutes.
+        """
         self.closing = True
         self.waiting.clear()
+        handle = self.transport.get_extra_info("socket")
+        if handle is not None:
+            handle.setsockopt(SOL_SOCKET, SO_LINGER, NO_LINGER)
         self.transport.abort()
 
     def hurry(self, latest: int) -> None:

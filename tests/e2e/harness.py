@@ -42,7 +42,10 @@ def free_port() -> int:
 
 @dataclass
 class Gateway:
-    """A running `headgate up`."""
+    """A running `headgate up`.
+
+    listen: further keys of `listen`, each followed by a comma.
+    """
 
     port: int
     directory: Path

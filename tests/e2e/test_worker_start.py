@@ -13,6 +13,9 @@ from tests.e2e.processes import DEADLINE, environment_of
 LISTENER = -1  # stands for a listening socket of the test's own
 
 
+CAPS = '{"limits": {"connections": 16}}'
+
+
 def told(path: Path, listener: int = LISTENER, limits: bytes | None = None) -> tuple[str, int]:
     """Start a worker that finds `path` before all other modules; return what it told its supervisor, and its status."""
     if limits is not None:
@@ -23,7 +26,7 @@ def told(path: Path, listener: int = LISTENER, limits: bytes | None = None) -> t
         handle = door.fileno() if listener == LISTENER else listener
         command = [sys.executable, "-P", "-m", "plane", "--worker", "0", "--drain", "1", "--data", str(path)]
         command += ["--control", str(path / "control.sock")]
-        command += ["--listen-fd", str(handle), "--notify-fd", str(writing)]
+        command += ["--listen", CAPS, "--listen-fd", str(handle), "--notify-fd", str(writing)]
         worker = subprocess.Popen(
             command, env=environment_of(path=str(path)), pass_fds=(door.fileno(), writing), stderr=subprocess.DEVNULL
         )

@@ -85,8 +85,8 @@ class ScriptedTransport:
     def get_write_buffer_size(self) -> int:
         return self.unsent
 
-    def get_extra_info(self, _: str) -> tuple[str, int]:
-        return ("127.0.0.1", 1)
+    def get_extra_info(self, name: str) -> tuple[str, int] | None:
+        return ("127.0.0.1", 1) if name == "peername" else None
 
     def pause_reading(self) -> None:
         assert not self.paused

@@ -89,7 +89,7 @@ def test_connections_are_crowded_from_80_percent_on_and_more_so_from_95() -> Non
 def test_at_the_cap_of_connections_the_doors_are_told_and_below_95_percent_there_is_place() -> None:
     made = gauge()
     told: list[int] = []
-    made.on_full = lambda: told.append(made.connections)
+    made.on_full.append(lambda: told.append(made.connections))
     for _ in range(101):
         made.opened()
     assert told == [100, 101]

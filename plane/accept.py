@@ -1,0 +1,62 @@
+"""Accepts connections on one inherited socket, and stops for a while when the worker holds as many as it may.
+
+Nobody is turned away: who is not accepted here waits in the socket's queue, from which every other worker accepts too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from plane.overload import Gauge
+
+__all__ = ["Acceptor"]
+
+BACKLOG = 4096
+"""Connections that may wait in the socket's queue."""
+
+log = logging.getLogger("headgate.plane")
+
+
+class Acceptor:
+    """Gives each new connection of `listener` a protocol, while `gauge` has a place for it.
+
+    A burst can be a few connections more than the cap: those the loop had accepted before it could be stopped.
+    """
+
+    def __init__(self, listener: socket.socket, gauge: Gauge, make: Callable[[], Any]) -> None:
+        self.listener = listener
+        self.gauge = gauge
+        self.make = make
+        self.server: asyncio.Server | None = None
+        self.is_closed = False
+        gauge.on_full.append(self.pause)
+
+    async def start(self) -> None:
+        """Accept, from now on or again."""
+        # A copy, as the loop closes what it was given when it is to stop.
+        copy = self.listener.dup()
+        self.server = await asyncio.get_running_loop().create_server(self.make, sock=copy, backlog=BACKLOG)
+
+    def pause(self) -> None:
+        """Accept no more for now."""
+        if self.server is not None:
+            self.server.close()
+            self.server = None
+            log.warning("full", extra={"fields": {"connections": self.gauge.connections}})
+
+    async def look(self) -> None:
+        """Accept again if there is a place."""
+        if self.server is None and not self.is_closed and self.gauge.has_place():
+            await self.start()
+
+    def close(self) -> None:
+        """Accept no more."""
+        self.is_closed = True
+        if self.server is not None:
+            self.server.close()
+            self.server = None
+        self.listener.close()
