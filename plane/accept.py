@@ -32,7 +32,7 @@ class Acceptor:
         self.gauge = gauge
         self.make = make
         self.server: asyncio.Server | None = None
-        self.is_closed = False
+        self.is_paused = False
         gauge.on_full.append(self.pause)
 
     async def start(self) -> None:
@@ -46,16 +46,18 @@ class Acceptor:
         if self.server is not None:
             self.server.close()
             self.server = None
+            self.is_paused = True
             log.warning("full", extra={"fields": {"connections": self.gauge.connections}})
 
     async def look(self) -> None:
-        """Accept again if there is a place."""
-        if self.server is None and not self.is_closed and self.gauge.has_place():
+        """Accept again, after a pause, if there is a place."""
+        if self.is_paused and self.gauge.has_place():
+            self.is_paused = False
             await self.start()
 
     def close(self) -> None:
         """Accept no more."""
-        self.is_closed = True
+        self.is_paused = False
         if self.server is not None:
             self.server.close()
             self.server = None

@@ -111,8 +111,7 @@ class Worker:
             late = time.monotonic_ns() - due
             self.shared.metrics.observe(LAG, late // 1000)
             self.shared.gauge.tick(late)
-            if self.accepting.is_set():
-                await self.acceptor.look()
+            await self.acceptor.look()
 
 
 def inherited(option: str, handle: int) -> socket.socket:
