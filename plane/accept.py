@@ -24,6 +24,8 @@ log = logging.getLogger("headgate.plane")
 class Acceptor:
     """Gives each new connection of `listener` a protocol, while `gauge` has a place for it.
 
+    options: more of `create_server`, for TLS.
+
     A burst can be a few connections more than the cap: those the loop had accepted before it could be stopped.
     """
 
@@ -31,15 +33,20 @@ class Acceptor:
         self.listener = listener
         self.gauge = gauge
         self.make = make
+        self.options: dict[str, Any] = {}
         self.server: asyncio.Server | None = None
         self.is_paused = False
         gauge.on_full.append(self.pause)
 
     async def start(self) -> None:
-        """Accept, from now on or again."""
+        """Accept from now on, with the options of now; connections accepted before keep theirs."""
+        before = self.server
         # A copy, as the loop closes what it was given when it is to stop.
         copy = self.listener.dup()
-        self.server = await asyncio.get_running_loop().create_server(self.make, sock=copy, backlog=BACKLOG)
+        loop = asyncio.get_running_loop()
+        self.server = await loop.create_server(self.make, sock=copy, backlog=BACKLOG, **self.options)
+        if before is not None:
+            before.close()
 
     def pause(self) -> None:
         """Accept no more for now."""

@@ -112,6 +112,8 @@ class Worker:
             self.shared.metrics.observe(LAG, late // 1000)
             self.shared.gauge.tick(late)
             await self.acceptor.look()
+            if self.tls is not None:
+                await self.tls.acceptor.look()
 
 
 def inherited(option: str, handle: int) -> socket.socket:
@@ -131,12 +133,13 @@ async def work(args: argparse.Namespace, notice: Notice) -> None:
     gauge = Gauge(limits.connections, limits.in_flight, parse_size(limits.bytes))
     shared = Shared(args.worker, args.data / "limits", timers, ledger, Metrics(), gauge)
     worker = Worker(listener, shared, timers)
-    worker.door.allow(args.listen.timeouts)
     delivery = Delivery(ledger)
     feed = Feed(args.control, delivery, worker.go_live)
     if args.https_fd is not None:
         files = CertificateFiles(args.certificate, args.key, args.client_ca)
         worker.add_tls(inherited("--https-fd", args.https_fd), files, args.data)
+    for door in worker.doors:
+        door.allow(args.listen.timeouts)
     reporter = Reporter(shared, worker.doors, feed)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -8,6 +8,7 @@ import socket
 from typing import Any
 
 from core.errors import ConfigError
+from plane.accept import Acceptor
 from plane.certificate import CertificateFiles
 from plane.granian_door import GranianDoor
 from plane.http1.door import Door
@@ -16,7 +17,6 @@ from plane.tunnel import Tunnel
 
 __all__ = ["TlsDoor"]
 
-BACKLOG = 4096
 MAX_UNSENT = 64 * 1024
 """Bytes that a caller has not read yet, beyond which its exchange waits; the loop's default is eight times that."""
 HANDSHAKE_TIME = 10.0
@@ -36,25 +36,23 @@ class TlsDoor:
         """ConfigError if the files cannot be used."""
         self.door = door
         self.http2 = http2
-        self.listener = listener
+        self.acceptor = Acceptor(listener, door.gauge, lambda: Greeting(self))
         self.files = files
         self.stamp = files.stamp()
         self.context = files.context()
-        self.server: asyncio.Server | None = None
 
     async def open(self) -> None:
         """Accept callers, with the context of now; those accepted before keep theirs."""
-        before = self.server
-        self.server = await asyncio.get_running_loop().create_server(
-            lambda: Greeting(self),
-            sock=self.listener.dup(),
-            backlog=BACKLOG,
-            ssl=self.context,
-            ssl_handshake_timeout=HANDSHAKE_TIME,
-            ssl_shutdown_timeout=GOODBYE_TIME,
-        )
-        if before is not None:
-            before.close()
+        self.offer()
+        await self.acceptor.start()
+
+    def offer(self) -> None:
+        """Set what callers accepted from here on get."""
+        self.acceptor.options = {
+            "ssl": self.context,
+            "ssl_handshake_timeout": HANDSHAKE_TIME,
+            "ssl_shutdown_timeout": GOODBYE_TIME,
+        }
 
     async def follow(self) -> None:
         """Take up files that have changed, once they have stopped changing; those that cannot be used are reported."""
@@ -74,14 +72,14 @@ class TlsDoor:
         except ConfigError as error:
             log.error("certificate-unusable", extra={"fields": {"reason": error, "effect": "the old one serves on"}})
             return
-        if self.server is not None:
-            await self.open()
+        self.offer()
+        if self.acceptor.server is not None:  # Else it does not accept now, and will with these.
+            await self.acceptor.start()
         log.info("certificate-renewed", extra={"fields": {"certificate": self.files.certificate}})
 
     def close(self) -> None:
         """Stop accepting, and ask callers of HTTP/2 to go away; the door's own draining does the rest."""
-        if self.server is not None:
-            self.server.close()
+        self.acceptor.close()
         self.http2.drain()
 
 

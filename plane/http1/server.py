@@ -2,7 +2,6 @@
 
 httptools (llhttp, strict) parses; this file keeps what it leaves open: versions, Host, Transfer-Encoding, bounds,
 times, pipelining, Upgrade, and when a connection may live on. Its list of rules is design section 10, last bullet.
-Longer than 600 lines because reading, serving, slowness and closing are one state, and every rule looks at most of it.
 """
 
 from asyncio import Transport

@@ -13,6 +13,7 @@ from tests.e2e.harness import KEYS, Caller, Gateway, digest, gateway
 from tests.e2e.http2 import Http2Caller
 from tests.providers.scripted import Upstream
 
+TIMES = ", timeouts: {head: 4s, body: 4s}"
 CONFIG = """
 providers:
   scripted: {{dialect: openai, base_url: http://127.0.0.1:{upstream}/v1, credential: env:PROVIDER_KEY}}
@@ -88,7 +89,7 @@ def shared_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     with Upstream() as upstream, refusing_port() as refusing, deaf_port() as deaf:
         ports = {"upstream": upstream.port, "refusing": refusing, "deaf": deaf}
         keys = {name: digest(key) for name, key in KEYS.items()}
-        with gateway(CONFIG.format(**ports, **keys), https=authority.https) as running:
+        with gateway(CONFIG.format(**ports, **keys), https=authority.https, listen=TIMES) as running:
             yield Stage(running, upstream, authority)
 
 
