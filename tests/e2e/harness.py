@@ -44,7 +44,7 @@ def free_port() -> int:
 class Gateway:
     """A running `headgate up`.
 
-    listen: further keys of `listen`, each followed by a comma.
+    listen: further keys of `listen`, each behind a comma.
     """
 
     port: int
