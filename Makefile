@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 CONFIG ?= examples/quickstart
 
-.PHONY: run build test test-plain check bench gate load soak coverage fuzz clean lock
+.PHONY: run build test test-plain check bench gate counts load soak coverage fuzz clean lock
 
 run: build
 	$(BIN)/python examples/quickstart/run.py --config $(CONFIG)
@@ -47,10 +47,14 @@ BASE ?= auto
 gate: build .venv/ready-bench
 	$(BIN)/python -m bench gate --base $(BASE) $(GATE)
 
-# Callers of all kinds for SECONDS; every answer must be the expected one.
-SECONDS ?= 20
+# Of the gates, what needs neither a quiet machine nor a base: that the recorded requests are answered and leave nothing.
+counts: build
+	$(BIN)/python -m bench gate --base none --allow-missing --skip micro --skip ratio --skip load
+
+# Callers of all kinds for so many seconds; every answer must be the expected one.
+LOAD_SECONDS ?= 20
 load: build .venv/ready-bench
-	$(BIN)/python -m bench load --seconds $(SECONDS)
+	$(BIN)/python -m bench load --seconds $(LOAD_SECONDS)
 
 # The tests of endurance in full: kills, pushes, growth, and that each gate can fail (about an hour; needs what gate needs).
 soak: build .venv/ready-bench
@@ -58,7 +62,7 @@ soak: build .venv/ready-bench
 
 # Lines of core and plane that the tests run: docs/gates.md.
 coverage: build
-	bash tests/coverage.sh
+	bash tests/coverage/run.sh
 
 # The parsers under changed inputs: `make fuzz MINUTES=60`. What it finds goes to tests/fuzz/findings.
 MINUTES ?= 5

@@ -1,0 +1,11 @@
+"""Counts lines in every process of a coverage run. Workers see no variable but PYTHON*: PYTHONPATH leads here."""
+
+import os
+import sys
+from pathlib import Path
+
+import coverage
+
+if "coverage" not in sys.orig_argv[1:4]:  # That process counts already.
+    os.environ["COVERAGE_PROCESS_START"] = str(Path(__file__).with_name("coveragerc"))
+    coverage.process_startup()
