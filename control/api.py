@@ -46,6 +46,7 @@ class Status(Struct, frozen=True):
 
     version: int
     digest: str
+    generation: int
     pid: int
     workers: list[WorkerState]
     usage: list[UsageRow]
@@ -90,8 +91,10 @@ async def apply(data: JSONBody[Apply], admin: NamedDependency[Admin]) -> Respons
 @get("/v1/status")
 async def status(admin: NamedDependency[Admin]) -> Status:
     """Show the active snapshot, the workers and the usage totals."""
-    snapshot = admin.publisher.active.snapshot
-    return Status(snapshot.version, snapshot.digest, os.getpid(), admin.feed.states(), admin.feed.intake.table.rows())
+    active = admin.publisher.active
+    version, digest = active.snapshot.version, active.snapshot.digest
+    states, usage = admin.feed.states(), admin.feed.intake.table.rows()
+    return Status(version, digest, active.generation, os.getpid(), states, usage)
 
 
 @get("/v1/health")
@@ -112,6 +115,11 @@ def application(publisher: Publisher, feed: Feed, exposition: Exposition, log: L
         detail = "; ".join(f"{item.get('key', '')}: {item.get('message', '')}" for item in items)
         return problem(error.status_code, "request", error.detail, detail=detail)
 
+    def unsaved(_: Request[Any, Any, Any], error: OSError) -> Response[Any]:
+        log("unsaved", reason=error)
+        title = "The data directory cannot be written; the version before stays active."
+        return problem(500, "storage", title, detail=str(error))
+
     def failed(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
         log("error", path=request.url.path, kind=type(error).__name__, reason=str(error))
         return problem(500, "internal", "The control process failed; its log says why.")
@@ -122,7 +130,7 @@ def application(publisher: Publisher, feed: Feed, exposition: Exposition, log: L
             "admin": Provide(lambda: admin, sync_to_thread=False),
             "exposition": Provide(lambda: exposition, sync_to_thread=False),
         },
-        exception_handlers={ConfigError: wrong_config, HTTPException: refused, Exception: failed},
+        exception_handlers={ConfigError: wrong_config, HTTPException: refused, OSError: unsaved, Exception: failed},
         openapi_config=OpenAPIConfig("Headgate control API", "1", render_plugins=[JsonRenderPlugin()]),
         logging_config=None,
     )

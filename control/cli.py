@@ -178,9 +178,10 @@ def status(data: Path, output: str) -> int:
     elif code != 200:
         _print_problem(answer)
     else:
-        click.echo(f"version {answer['version']}, digest {answer['digest']}, control process {answer['pid']}\n")
+        version, digest, generation = (answer[name] for name in ("version", "digest", "generation"))
+        click.echo(f"version {version}, digest {digest}, secrets generation {generation}, process {answer['pid']}\n")
         rows = [{**row, "reason": _reason(row)} for row in answer["workers"]]
-        _print_table(rows, ("worker", "pid", "state", "version", "reason"))
+        _print_table(rows, ("worker", "pid", "state", "version", "generation", "reason"))
         if answer["usage"]:
             click.echo()
             _print_table(answer["usage"], tuple(answer["usage"][0]))
@@ -242,7 +243,8 @@ def _print_applied(answer: dict[str, Any]) -> None:
         case "same":
             click.echo(f"version {answer['version']} is active already; nothing was sent")
         case "active":
-            click.echo(f"version {answer['version']} is active, digest {answer['digest']}")
+            version, digest, generation = (answer[name] for name in ("version", "digest", "generation"))
+            click.echo(f"version {version} is active, digest {digest}, secrets generation {generation}")
         case _:
             _print_problem(answer)
             if refused := answer.get("refused_version"):

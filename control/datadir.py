@@ -8,6 +8,8 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+from control.files import sync_folder, write_file
+
 __all__ = [
     "ADMIN",
     "CONSOLE",
@@ -87,9 +89,8 @@ def host_word(data: Path) -> bytes:
     """
     path = data / "host"
     if not path.exists():
-        fresh = path.with_suffix(".new")
-        fresh.write_text(secrets.token_hex(16) + "\n")
-        fresh.replace(path)
+        write_file(path, secrets.token_hex(16).encode() + b"\n")
+        sync_folder(data)
     try:
         word = bytes.fromhex(path.read_text().strip())
     except ValueError:

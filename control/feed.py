@@ -45,32 +45,41 @@ _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid as the kernel saw them at co
 class Offer:
     """One snapshot with its secrets, as bytes for the wire, and each worker's first answer to it.
 
-    frame: the push that announces it. sections: by digest, for those that ask. answers: worker index -> ``""`` for an
-    ack, else the reason of its nack.
+    generation: of the secrets. frame: the push that announces it. sections: by digest, for those that ask. answers:
+    worker index -> ``""`` for an ack, else the reason of its nack.
     """
 
-    def __init__(self, version: int, digest: str, frame: bytes, sections: Mapping[bytes, bytes]) -> None:
+    def __init__(
+        self, version: int, digest: str, generation: int, frame: bytes, sections: Mapping[bytes, bytes]
+    ) -> None:
         self.version = version
         self.digest = digest
+        self.generation = generation
         self.frame = frame
         self.sections = sections
         self.answers: dict[int, str] = {}
+
+    def is_meant(self, frame: Hello | Need | Ack | Nack) -> bool:
+        """Tell whether `frame` is about this offer."""
+        numbers = (self.version, self.digest, self.generation)
+        return (frame.version, frame.digest, frame.generation) == numbers
 
 
 class WorkerState(Struct, frozen=True, kw_only=True):
     """One worker as status shows it.
 
     state: ``serving``, ``starting`` (alive, no snapshot yet), ``refused`` (it has none, for `reason`), ``draining`` (it
-    ends when its calls have), or ``absent`` (not running, for `reason`). version and digest: of what it serves; 0 and
-    "" for nothing. reason: of its last refusal, if the snapshot it refused is still the newest it was sent; of an
-    absent one, why it ended. failures: how often in a row an absent one has ended early. next_start: when it is tried
-    again (UTC, ISO 8601).
+    ends when its calls have), or ``absent`` (not running, for `reason`). version, generation of the secrets, digest: of
+    what it serves; 0, 0 and "" for nothing. reason: of its last refusal, if the snapshot it refused is still the newest
+    it was sent; of an absent one, why it ended. failures: how often in a row an absent one has ended early. next_start:
+    when it is tried again (UTC, ISO 8601).
     """
 
     worker: int
     pid: int
     state: str
     version: int
+    generation: int
     digest: str
     reason: str
     failures: int = 0
@@ -184,6 +193,7 @@ def _unconnected(listed: Listed) -> WorkerState:
         pid=listed.pid,
         state=state,
         version=0,
+        generation=0,
         digest="",
         reason=listed.reason,
         failures=listed.failures,
@@ -270,6 +280,7 @@ class Peer(asyncio.Protocol):
             pid=self.pid,
             state="draining" if self.draining else "serving" if self.holds else "refused" if refused else "starting",
             version=self.holds.version if self.holds else 0,
+            generation=self.holds.generation if self.holds else 0,
             digest=self.holds.digest if self.holds else "",
             reason=self.refused.answers.get(self.index, "") if self.refused else "",
         )
@@ -320,8 +331,17 @@ class Peer(asyncio.Protocol):
         if before is not None:
             # Its successor is here: an end of file that is still under way must not remove the new one.
             before.close()
-        self.feed.log("connected", worker=self.index, pid=self.pid)
+        self.holds = self._held(hello)
+        self.feed.log("connected", worker=self.index, pid=self.pid, version=hello.version)
         self.advance()
+        self.feed.changed()
+
+    def _held(self, hello: Hello) -> Offer | None:
+        """Return what the worker serves already, from disk or from control's predecessor: it is not sent again."""
+        for offer in (self.feed.active, self.feed.candidate):
+            if offer is not None and offer.is_meant(hello):
+                return offer
+        return Offer(hello.version, hello.digest, hello.generation, b"", {}) if hello.version else None
 
     def _counted(self, frame: Counts) -> None:
         if not self.feed.counts.add(self.index, frame) and self._understood:
@@ -341,8 +361,7 @@ class Peer(asyncio.Protocol):
             self._transport.write(pack(Section(offer.sections[self.wanted.popleft()])))
 
     def _answers_pending(self, frame: Ack | Nack | Need) -> bool:
-        pending = self.pending
-        return pending is not None and (frame.version, frame.digest) == (pending.version, pending.digest)
+        return self.pending is not None and self.pending.is_meant(frame)
 
     def _answered(self, frame: Ack | Nack) -> None:
         offer, self.pending = self.pending, None

@@ -21,11 +21,13 @@ from control.datadir import DataError, host_word
 from control.exposition import Exposition
 from control.feed import Feed, Peer
 from control.intake import Intake
+from control.lastgood import SnapshotFiles
 from control.log import Log
 from control.metrics import WorkerCounts
 from control.orphans import Orphans
 from control.public import public_application
-from control.publish import Active, Publisher, resume
+from control.publish import Active, Publisher
+from control.resume import resume
 from control.server import AdminServer
 from control.supervise import CONFIG_REFUSED
 from control.talk import Ready, Serving, line, to_control
@@ -47,7 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     log = Log("control")
     try:
-        active = resume(asked.config, asked.data, log)
+        files = SnapshotFiles(asked.data, log)
+        active = resume(asked.config, files, log)
+    except DataError as error:
+        print(f"Error: {error}", file=sys.stderr)  # noqa: T201 for a person, as the command line prints it
+        return CONFIG_REFUSED
     except ConfigError as error:
         print("\n".join(error.problems), file=sys.stderr)  # noqa: T201 for a person, as validate prints it
         return CONFIG_REFUSED
@@ -56,10 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (DataError, OSError) as error:
         log("usage-unusable", reason=error)
         return 1
-    return uvloop.run(serve(asked, active, intake, log))
+    return uvloop.run(serve(asked, files, active, intake, log))
 
 
-async def serve(asked: argparse.Namespace, active: Active, intake: Intake, log: Log) -> int:
+async def serve(asked: argparse.Namespace, files: SnapshotFiles, active: Active, intake: Intake, log: Log) -> int:
     """Serve workers and the API until a signal, or until a part of it ends that must not."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -70,7 +76,7 @@ async def serve(asked: argparse.Namespace, active: Active, intake: Intake, log: 
         access.start()
         intake.heard = access.add
     feed = Feed(active.offer, intake, WorkerCounts(), os.geteuid(), log)
-    publisher = Publisher(feed, active, asked.config, asked.data, log)
+    publisher = Publisher(feed, active, asked.config, files, log)
     workers = await loop.create_unix_server(
         lambda: Peer(feed), sock=socket.socket(fileno=asked.control_fd), backlog=4096
     )

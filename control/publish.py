@@ -1,9 +1,7 @@
 """The only writer: a config directory becomes the active snapshot here, or the old one stays."""
 
 import asyncio
-import os
 from collections.abc import Mapping
-from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
@@ -11,17 +9,16 @@ import msgspec
 from msgspec import Struct
 
 from control.feed import Feed, Offer
+from control.lastgood import SnapshotFiles
 from control.log import Log
 from control.prove import prove
 from control.secrets import resolve
-from core.errors import ConfigError, SnapshotError
-from core.model import Config
-from core.snapshot import Snapshot, assemble, entries_of, renumbered
+from core.lastgood import Envelope
+from core.snapshot import Snapshot, renumbered
 from core.wire import Push, pack
 
-__all__ = ["Active", "Applied", "Publisher", "WorkerAnswer", "offer_of", "resume"]
+__all__ = ["Active", "Applied", "Publisher", "WorkerAnswer", "active_of"]
 
-SAVED = "active"
 PATIENCE = 10.0  # seconds a worker has to answer a push
 
 
@@ -37,62 +34,38 @@ class Applied(Struct, frozen=True):
     """How an apply ended.
 
     result: ``active`` (every worker that runs serves it), ``same`` (it was active already, nothing was sent) or
-    ``refused`` (some worker did not take it, and the version before stays). version and digest: of what is active now.
-    refused_version: the number the refused snapshot had, else 0.
+    ``refused`` (some worker did not take it, and the version before stays). version, digest, generation of the secrets:
+    of what is active now. refused_version: the number the refused snapshot had, else 0.
     """
 
     result: Literal["active", "same", "refused"]
     version: int
     digest: str
+    generation: int
     workers: tuple[WorkerAnswer, ...] = ()
     refused_version: int = 0
 
 
 class Active(Struct, frozen=True):
-    """The active snapshot with what is needed to send it. source: digest of what ``--config`` last said."""
+    """The active snapshot with what is needed to send and to save it. Make it with `active_of`.
+
+    generation: of the secrets. source: digest of what ``--config`` said when it was applied last.
+    """
 
     snapshot: Snapshot
     secrets: Mapping[str, str]
-    offer: Offer
+    generation: int
     source: str
+    offer: Offer
+
+    def envelope(self) -> Envelope:
+        """Return what is saved of it, beside its sections."""
+        own = self.snapshot
+        return Envelope(own.version, self.generation, own.digest, self.source, own.manifest, self.secrets)
 
     def __repr__(self) -> str:
-        return f"Active(version={self.snapshot.version}, digest={self.snapshot.digest!r}, secrets=***)"
-
-
-class _Saved(Struct, frozen=True):
-    """DATA/active: what a restarted control process goes on with; references to secrets, never their values."""
-
-    source: str
-    manifest: bytes
-    sections: list[bytes]
-
-
-def resume(config_path: Path, data: Path, log: Log) -> Active:
-    """Return what to serve at start: the saved snapshot, unless ``--config`` says something new since it was saved.
-
-    So neither a restart nor a crash undoes an apply. While a saved snapshot can be used, a config that is broken or
-    whose secrets are missing by now is logged and left alone: serving on comes first. Else it is a ConfigError.
-    """
-    saved = _read_saved(data, log)
-    try:
-        config, snapshot = prove(config_path)
-        source = snapshot.digest
-        if saved is None:
-            return _activate(data, snapshot, resolve(config), source)
-        before, last_source = saved
-        if source in (last_source, before.digest):
-            return _activate(data, before, _secrets(before), source)
-        return _activate(data, renumbered(snapshot, before.version + 1), resolve(config), source)
-    except ConfigError as error:
-        if saved is None:
-            raise
-        for problem in error.problems:
-            log("config-problem", problem=problem)
-        before, last_source = saved
-        active = _activate(data, before, _secrets(before), last_source)
-        log("resumed", version=before.version, reason="the config is broken; the saved snapshot serves on")
-        return active
+        own = self.snapshot
+        return f"Active(version={own.version}, digest={own.digest!r}, generation={self.generation}, secrets=***)"
 
 
 class Publisher:
@@ -102,22 +75,21 @@ class Publisher:
     """
 
     def __init__(
-        self, feed: Feed, active: Active, config_path: Path, data: Path, log: Log, patience: float = PATIENCE
+        self, feed: Feed, active: Active, config_path: Path, files: SnapshotFiles, log: Log, patience: float = PATIENCE
     ) -> None:
         self.active = active
         self._feed = feed
         self._config_path = config_path
-        self._data = data
+        self._files = files
         self._log = log
         self._patience = patience
         self._turn = asyncio.Lock()
-        self._last_version = active.snapshot.version
 
     async def apply(self, path: Path) -> Applied:
         """Make the config at `path` active on every worker, or on none.
 
         path: absolute. Raises ConfigError, with nothing sent, if it cannot be loaded, its secrets are missing, or it
-        does not compile.
+        does not compile; OSError if the disk does not take it, and then nothing has changed.
         """
         async with self._turn:
             # In a thread: parsing 100,000 consumers takes seconds, and status must answer meanwhile.
@@ -125,18 +97,27 @@ class Publisher:
             secrets = await asyncio.to_thread(resolve, config)
             digest = proved.digest
             source = digest if path == self._config_path else self.active.source
-            unchanged = digest == self.active.snapshot.digest
-            if unchanged and secrets == self.active.secrets:
-                self._log("apply", result="same", version=self.active.snapshot.version)
-                return Applied("same", self.active.snapshot.version, digest)
+            before = self.active
+            unchanged = digest == before.snapshot.digest
+            same_secrets = secrets == before.secrets
+            if unchanged and same_secrets:
+                if source != before.source:
+                    self._activate(msgspec.structs.replace(before, source=source))
+                self._log("apply", result="same", version=before.snapshot.version)
+                return Applied("same", before.snapshot.version, digest, before.generation)
             # New values behind the same references are the same version: the digest says what the config says.
-            if unchanged:
-                snapshot = self.active.snapshot
-            else:
-                # A refused version's number is spent, so that one number never means two snapshots.
-                self._last_version += 1
-                snapshot = renumbered(proved, self._last_version)
-            return await self._publish(Active(snapshot, secrets, offer_of(snapshot, secrets), source))
+            version = before.snapshot.version if unchanged else self._files.last_version + 1
+            snapshot = before.snapshot if unchanged else renumbered(proved, version)
+            # A number that was refused is spent: a worker that took it must never meet it with another meaning.
+            spent = before.generation != self._files.last_generation
+            generation = self._files.last_generation + 1 if spent or not same_secrets else before.generation
+            await asyncio.to_thread(self._files.stage, version, generation, snapshot.sections)
+            return await self._publish(active_of(snapshot, secrets, generation, source))
+
+    def _activate(self, active: Active) -> None:
+        # Not in a thread: what is on disk and what is active must not come apart when an apply is cancelled.
+        self._files.commit(active.envelope())
+        self.active = active
 
     async def _publish(self, candidate: Active) -> Applied:
         offer = candidate.offer
@@ -148,9 +129,10 @@ class Publisher:
             gone = workers - self._feed.expected() - offer.answers.keys()
             workers, absent = workers - gone, absent | gone
             if all(offer.answers.get(index) == "" for index in workers):
-                _save(self._data, candidate)
-                self.active = candidate
+                self._activate(candidate)
         finally:
+            if self.active is not candidate and candidate.snapshot is self.active.snapshot:
+                self._take_back_secrets()
             # Also when the apply is cancelled: what is not active is taken back.
             self._feed.settle(self.active.offer)
         taken = self.active is candidate
@@ -164,63 +146,38 @@ class Publisher:
             for index in sorted(workers | absent)
         )
         result: Literal["active", "refused"] = "active" if taken else "refused"
-        self._log("apply", result=result, version=candidate.snapshot.version, digest=candidate.snapshot.digest)
+        own = candidate.snapshot
+        self._log("apply", result=result, version=own.version, digest=own.digest, generation=candidate.generation)
         return Applied(
             result,
             self.active.snapshot.version,
             self.active.snapshot.digest,
+            self.active.generation,
             answers,
             0 if taken else candidate.snapshot.version,
         )
 
+    def _take_back_secrets(self) -> None:
+        """Give the active secrets a new generation: workers that took those that were refused have a higher one."""
+        before = self.active
+        generation = self._files.last_generation + 1
+        self.active = active_of(before.snapshot, before.secrets, generation, before.source)
+        try:
+            self._files.stage(before.snapshot.version, generation, {})
+            self._files.commit(self.active.envelope())
+        except OSError as error:
+            self._log("unsaved", version=before.snapshot.version, generation=generation, reason=error)
 
-def offer_of(snapshot: Snapshot, secrets: Mapping[str, str]) -> Offer:
-    """Return `snapshot` ready to be sent."""
-    push = Push(snapshot.version, snapshot.digest, snapshot.manifest, dict(secrets))
-    return Offer(snapshot.version, snapshot.digest, pack(push), snapshot.sections)
 
-
-def _secrets(snapshot: Snapshot) -> Mapping[str, str]:
-    return resolve(Config(providers=dict(entries_of(snapshot, "providers"))))
+def active_of(snapshot: Snapshot, secrets: Mapping[str, str], generation: int, source: str) -> Active:
+    """Return `snapshot` with its secrets, ready to be sent and saved."""
+    version, digest = snapshot.version, snapshot.digest
+    push = Push(version, digest, generation, snapshot.manifest, dict(secrets))
+    offer = Offer(version, digest, generation, pack(push), snapshot.sections)
+    return Active(snapshot, secrets, generation, source, offer)
 
 
 def _answer(index: int, said: str | None, patience: float) -> WorkerAnswer:
     if said is None:
         return WorkerAnswer(index, "none", f"no answer within {patience:g} s")
     return WorkerAnswer(index, "nack" if said else "ack", said)
-
-
-def _activate(data: Path, snapshot: Snapshot, secrets: Mapping[str, str], source: str) -> Active:
-    active = Active(snapshot, secrets, offer_of(snapshot, secrets), source)
-    _save(data, active)
-    return active
-
-
-def _save(data: Path, active: Active) -> None:
-    """Replace DATA/active in one step that survives a loss of power."""
-    snapshot = active.snapshot
-    written = msgspec.msgpack.encode(_Saved(active.source, snapshot.manifest, list(snapshot.sections.values())))
-    new = data / f"{SAVED}.new"
-    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with open(handle, "wb") as file:
-        file.write(written)
-        file.flush()
-        os.fsync(handle)
-    new.replace(data / SAVED)
-    directory = os.open(data, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
-
-
-def _read_saved(data: Path, log: Log) -> tuple[Snapshot, str] | None:
-    try:
-        saved = msgspec.msgpack.decode((data / SAVED).read_bytes(), type=_Saved)
-        sections = {sha256(section).digest(): section for section in saved.sections}
-        return assemble(saved.manifest, sections), saved.source
-    except FileNotFoundError:
-        return None
-    except (OSError, msgspec.MsgspecError, SnapshotError) as error:
-        log("saved-unusable", file=str(data / SAVED), reason=str(error), then="starting from the config")
-        return None

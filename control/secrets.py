@@ -8,7 +8,7 @@ from pathlib import Path
 from core.errors import ConfigError
 from core.model import Config
 
-__all__ = ["MAX_LENGTH", "Secrets", "references", "resolve"]
+__all__ = ["MAX_LENGTH", "Secrets", "look_up", "references", "resolve"]
 
 MAX_LENGTH = 8192
 # What a header field can carry: no line break could smuggle in another one.
@@ -50,13 +50,18 @@ def resolve(config: Config, environment: Mapping[str, str] = os.environ) -> Secr
 
     ConfigError names every one that is missing, unreadable, empty, or no text a header field can carry.
     """
+    return look_up(references(config), environment)
+
+
+def look_up(wanted: Mapping[str, str], environment: Mapping[str, str] = os.environ) -> Secrets:
+    """Return the value of every reference in `wanted`, where each has the place it stands in; ConfigError as above."""
     values: dict[str, str] = {}
     problems: list[str] = []
-    for reference, path in references(config).items():
+    for reference, place in wanted.items():
         try:
             values[reference] = _value(reference, environment)
         except _UnusableError as error:
-            problems.append(f"{path}: {reference} {error}")
+            problems.append(f"{place}: {reference} {error}")
     if problems:
         raise ConfigError(problems)
     return Secrets(values)

@@ -9,6 +9,7 @@ with the id of their root key, so that keys can be exchanged while what the old 
 """
 
 import hmac
+import stat
 from collections.abc import Callable
 
 from cryptography.exceptions import InvalidTag
@@ -18,7 +19,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from core.errors import SealError
 
-__all__ = ["MAX_ROOTS", "ROOT_SIZE", "TAG_SIZE", "Entropy", "Keyring"]
+__all__ = ["MAX_ROOTS", "ROOT_SIZE", "TAG_SIZE", "Entropy", "Keyring", "key_fault"]
 
 ROOT_SIZE = 32
 MAX_ROOTS = 8
@@ -87,6 +88,17 @@ class Keyring:
         if root is None:
             raise SealError(f"made with key {made[:ID_SIZE].hex()}; there is {', '.join(i.hex() for i in self._roots)}")
         return root
+
+
+def key_fault(mode: int, owner: int, user: int) -> str:
+    """Return why `user` must not trust a key file of this mode (`st_mode`) and owner, "" if it may."""
+    if not stat.S_ISREG(mode):
+        return "the key file is not a regular file"
+    if owner != user:
+        return f"the key file belongs to user {owner}, not to {user}"
+    if mode & 0o077:
+        return "others may use the key file; run chmod 600 on it, and exchange the key"
+    return ""
 
 
 def _derived(root: bytes, use: str, purpose: str) -> bytes:

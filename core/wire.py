@@ -44,28 +44,35 @@ class Hello(_Frame, frozen=True):
     """A worker's first words.
 
     format: the frame format it speaks (`FORMAT`). worker: its index, from 0. boot: a word unlike that of any other run.
+    version, digest, generation: of what it serves already, from disk or from a connection before; 0, "", 0 for nothing.
     """
 
     format: int
     worker: int
     pid: int
     boot: str
+    version: int = 0
+    digest: str = ""
+    generation: int = 0
 
 
 class Push(_Frame, frozen=True):
     """A snapshot, to be built beside the live one and then swapped in.
 
+    generation: of the secrets; it rises with every change of a value, under the same version and digest.
     manifest: as in `core.snapshot.Snapshot`. secrets: reference as written in the config -> its value.
     """
 
     version: int
     digest: str
+    generation: int
     manifest: bytes
     secrets: dict[str, str]
 
     def __repr__(self) -> str:
         return (
-            f"Push(version={self.version}, digest={self.digest!r}, manifest=<{len(self.manifest)} bytes>, secrets=***)"
+            f"Push(version={self.version}, digest={self.digest!r}, generation={self.generation}, "
+            f"manifest=<{len(self.manifest)} bytes>, secrets=***)"
         )
 
 
@@ -74,6 +81,7 @@ class Need(_Frame, frozen=True):
 
     version: int
     digest: str
+    generation: int
     sections: list[bytes]
 
 
@@ -87,10 +95,11 @@ class Section(_Frame, frozen=True):
 
 
 class Ack(_Frame, frozen=True):
-    """The worker serves this version from now on."""
+    """The worker serves this version with these secrets from now on."""
 
     version: int
     digest: str
+    generation: int
 
 
 class Nack(_Frame, frozen=True):
@@ -98,6 +107,7 @@ class Nack(_Frame, frozen=True):
 
     version: int
     digest: str
+    generation: int
     reason: str
 
 

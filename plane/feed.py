@@ -41,6 +41,7 @@ class Feed:
     """Keeps the connection to control, and what came over it.
 
     go_live: the steps by which a worker goes over to a runtime; the last one is the swap. live: the runtime it has now.
+    generation: of the secrets in it. tried: set once control could not be reached, or a push of it has ended.
     """
 
     def __init__(self, path: str, delivery: Delivery, go_live: Callable[[Runtime], Steps[None]]) -> None:
@@ -49,6 +50,10 @@ class Feed:
         self.ledger = delivery.ledger
         self.go_live = go_live
         self.live: Runtime | None = None
+        self.generation = 0
+        self.tried = asyncio.Event()
+        self.turn = asyncio.Lock()
+        self.swapping = False
         self.release = Release()
         self.incoming: Incoming | None = None
         self.building: asyncio.Task[None] | None = None
@@ -62,11 +67,12 @@ class Feed:
             try:
                 reader, writer = await asyncio.open_unix_connection(self.path)
             except OSError:
+                self.tried.set()
                 await asyncio.sleep(RECONNECT)
                 continue
             self.writer = writer
             try:
-                writer.write(pack(Hello(FORMAT, self.ledger.worker, os.getpid(), self.ledger.boot)))
+                writer.write(pack(self.hello()))
                 if self.draining:
                     writer.write(pack(Draining()))
                 self.delivery.connected(writer)
@@ -79,6 +85,12 @@ class Feed:
                 writer.close()
                 await self.give_up()
             await asyncio.sleep(RECONNECT)
+
+    def hello(self) -> Hello:
+        """Return the worker's first words: who it is, and what it serves already."""
+        ledger, live = self.ledger, self.live
+        version, digest = (live.version, live.digest) if live is not None else (0, "")
+        return Hello(FORMAT, ledger.worker, os.getpid(), ledger.boot, version, digest, self.generation)
 
     async def listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Take in frames until control goes away; callers get their turn between two of them."""
@@ -107,24 +119,27 @@ class Feed:
     async def offered(self, push: Push, writer: asyncio.StreamWriter) -> None:
         """Ask for what is missing of a new push. One before it that has not all come is refused; a build is awaited."""
         if self.incoming is not None:
-            before = self.incoming.push
-            writer.write(pack(Nack(before.version, before.digest, "another push came before all of its sections had")))
+            writer.write(pack(refusal(self.incoming.push, "another push came before all of its sections had")))
             self.incoming = None
         if self.building is not None:
             await self.building
         try:
             self.incoming = Incoming(push, self.live.snapshot.sections if self.live is not None else {})
         except SnapshotError as error:
-            writer.write(pack(Nack(push.version, push.digest, str(error))))
+            writer.write(pack(refusal(push, str(error))))
+            self.tried.set()
             return
-        if self.incoming.missing:
-            writer.write(pack(Need(push.version, push.digest, [part.digest for part in self.incoming.missing])))
+        if missing := [part.digest for part in self.incoming.missing]:
+            writer.write(pack(Need(push.version, push.digest, push.generation, missing)))
 
     async def give_up(self) -> None:
         """Drop what was on its way: control offers it again, or something else."""
         self.incoming = None
+        self.tried.set()
         if self.building is not None:
-            self.building.cancel()
+            # A swap is a matter of a moment, and half of one would leave `live` behind what is served.
+            if not self.swapping:
+                self.building.cancel()
             await asyncio.wait([self.building])
             self.building = None
 
@@ -132,17 +147,48 @@ class Feed:
         """Build what came in and tell control; on any fault the live runtime serves on, and control hears why."""
         push = incoming.push
         try:
-            await self.serve(incoming.snapshot(), push.secrets)
+            snapshot = incoming.snapshot()
+            async with self.turn:
+                if not self.serves(push):
+                    await self.serve(snapshot, push.secrets, push.generation)
         except (SnapshotError, ConfigError, OSError) as error:
-            writer.write(pack(Nack(push.version, push.digest, str(error)[:REASON])))
+            writer.write(pack(refusal(push, str(error)[:REASON])))
         except Exception as error:
             log.exception("build-failed", extra={"fields": {"version": push.version}})
-            writer.write(pack(Nack(push.version, push.digest, f"building it failed: {type(error).__name__}")))
+            writer.write(pack(refusal(push, f"building it failed: {type(error).__name__}")))
         else:
-            writer.write(pack(Ack(push.version, push.digest)))
+            writer.write(pack(Ack(push.version, push.digest, push.generation)))
+        finally:
+            self.tried.set()
 
-    async def serve(self, snapshot: Snapshot, secrets: Mapping[str, str]) -> None:
-        """Build `snapshot` beside the live runtime, in slices, and go over to it.
+    def serves(self, push: Push) -> bool:
+        """Tell whether the live runtime is just this; SnapshotError if its secrets are newer than those of `push`.
+
+        Control goes back to an older version when another worker has refused the newer one; its secrets may be older
+        then. In all other cases older secrets are what somebody kept.
+        """
+        live = self.live
+        if live is None:
+            return False
+        if push.generation < self.generation and push.version >= live.version:
+            raise SnapshotError(f"its secrets are of generation {push.generation}; {self.generation} is served")
+        return (push.version, push.digest, push.generation) == (live.version, live.digest, self.generation)
+
+    async def start(self, snapshot: Snapshot, secrets: Mapping[str, str], generation: int) -> bool:
+        """Serve a snapshot that did not come from control, unless something is served by now; else as `serve`."""
+        async with self.turn:
+            if self.live is not None:
+                return False
+            await self.serve(snapshot, secrets, generation)
+        return True
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a push has come and is not answered yet."""
+        return self.incoming is not None or (self.building is not None and not self.building.done())
+
+    async def serve(self, snapshot: Snapshot, secrets: Mapping[str, str], generation: int) -> None:
+        """Build `snapshot` beside the live runtime, in slices, and go over to it. For whoever has the `turn`.
 
         snapshot: its sections have the digests that its manifest says. SnapshotError, ConfigError or OSError where it
         cannot be served; nothing has changed then.
@@ -151,12 +197,14 @@ class Feed:
         gc.disable()
         try:
             runtime = await paced(compile_steps(snapshot, secrets, self.live))
+            self.swapping = True
             await paced(self.go_live(runtime))
             if self.live is not None and self.live.site is not runtime.site:
                 self.release.watch(self.live.site)
-            self.live = runtime
+            self.live, self.generation = runtime, generation
             gc.freeze()
         finally:
+            self.swapping = False
             gc.enable()
 
     def drain(self) -> None:
@@ -181,3 +229,8 @@ class Feed:
         await self.delivery.finish(FINISH)
         if self.writer is not None:
             self.writer.close()
+
+
+def refusal(push: Push, reason: str) -> Nack:
+    """Return the answer to a push that is not served."""
+    return Nack(push.version, push.digest, push.generation, reason)

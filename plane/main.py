@@ -25,6 +25,7 @@ from plane.certificate import CertificateFiles
 from plane.delivery import Delivery
 from plane.drain import drain
 from plane.feed import Feed
+from plane.first import first_snapshot
 from plane.gauges import Reporter
 from plane.granian_door import GranianDoor
 from plane.http1.door import Door
@@ -145,6 +146,7 @@ async def work(args: argparse.Namespace, notice: Notice) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.stopping.set)
     jobs = [feed.run(), delivery.run(), reporter.run(), worker.accept(notice), worker.tick()]
+    jobs.append(first_snapshot(feed, args.data))
     if worker.tls is not None:
         jobs += [worker.tls.follow(), worker.tls.http2.run()]
     tasks = [loop.create_task(job) for job in jobs]

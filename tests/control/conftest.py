@@ -10,9 +10,11 @@ import pytest
 
 from control.feed import Feed, Peer
 from control.intake import Intake
+from control.lastgood import SnapshotFiles
 from control.log import Log
 from control.metrics import WorkerCounts
-from control.publish import Publisher, resume
+from control.publish import Publisher
+from control.resume import resume
 from core.wire import FORMAT, Frame, Hello
 from tests.control.scripted_worker import ScriptedWorker
 
@@ -41,11 +43,12 @@ class Control:
         return self.config
 
     async def start(self, patience: float = 5.0) -> None:
-        active = resume(self.config, self.data, self.log)
+        self.files = SnapshotFiles(self.data, self.log)
+        active = resume(self.config, self.files, self.log)
         self.feed = Feed(
             active.offer, Intake(self.data / "usage", bytes(16), self.log), WorkerCounts(), os.geteuid(), self.log
         )
-        self.publisher = Publisher(self.feed, active, self.config, self.data, self.log, patience)
+        self.publisher = Publisher(self.feed, active, self.config, self.files, self.log, patience)
         self.server = await asyncio.get_running_loop().create_unix_server(lambda: Peer(self.feed), str(self.socket))
 
     async def worker(self, index: int) -> ScriptedWorker:

@@ -43,7 +43,7 @@ class ScriptedWorker:
 
     async def sections(self, push: Push, digests: list[bytes]) -> list[bytes]:
         """Ask for sections of a push and return them, in the order asked for."""
-        self.send(Need(push.version, push.digest, digests))
+        self.send(Need(push.version, push.digest, push.generation, digests))
         frames = [await self.next() for _ in digests]
         return [frame.data for frame in frames if isinstance(frame, Section)]
 
@@ -53,7 +53,7 @@ class ScriptedWorker:
         return assemble(push.manifest, dict(zip(digests, await self.sections(push, digests), strict=True)))
 
     def answer(self, push: Push) -> None:
-        self.send(Ack(push.version, push.digest))
+        self.send(Ack(push.version, push.digest, push.generation))
 
     async def ack(self) -> Push:
         push = await self.push()
@@ -62,7 +62,7 @@ class ScriptedWorker:
 
     async def nack(self, reason: str) -> Push:
         push = await self.push()
-        self.send(Nack(push.version, push.digest, reason))
+        self.send(Nack(push.version, push.digest, push.generation, reason))
         return push
 
     async def closed(self) -> bool:

@@ -124,3 +124,16 @@ async def test_the_api_describes_itself_and_loads_no_page_from_elsewhere(api: Ap
     for page in ("/schema", "/schema/swagger", "/schema/redoc", "/schema/elements"):
         async with api.session.get(f"http://headgate{page}") as answer:
             assert "://" not in await answer.text()
+
+
+async def test_a_disk_that_takes_nothing_is_named_and_the_version_before_stays(
+    api: Api, control: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("control.lastgood.write_file", full)
+    status, kind, body = await api.call("POST", "/v1/apply", json={"path": str(control.write("second"))})
+    assert (status, kind, body["type"]) == (500, "application/problem+json", "urn:headgate:storage")
+    assert "No space left on device" in body["detail"]
+    assert (await api.call("GET", "/v1/health"))[2] == {"status": "ok", "version": 1}

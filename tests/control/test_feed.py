@@ -1,3 +1,4 @@
+import asyncio
 import os
 import socket
 from typing import Any
@@ -43,6 +44,34 @@ async def test_a_worker_that_reconnects_gets_the_snapshot_again(control: Any) ->
     assert (await again.push()).version == 1
 
 
+async def test_a_worker_that_holds_what_is_active_is_not_sent_it_again(control: Any) -> None:
+    offer = control.feed.active
+    held = Hello(FORMAT, 0, os.getpid(), "boot-0", offer.version, offer.digest, offer.generation)
+    worker = await control.connection(held)
+    await control.until(lambda: 0 in control.feed.peers)
+    (state,) = control.feed.states()
+    assert (state.state, state.version, state.generation) == ("serving", 1, 1)
+    assert control.feed.peers[0].pending is None
+    # It takes part in what comes next like any other.
+    applying = asyncio.create_task(control.publisher.apply(control.write("second")))
+    assert (await worker.ack()).version == 2
+    assert (await applying).result == "active"
+
+
+@pytest.mark.parametrize(("version", "digest", "generation"), [(7, "", 1), (1, "00" * 32, 1), (1, "", 2), (1, "", 9)])
+async def test_a_worker_that_holds_something_else_serves_that_until_it_has_taken_what_is_active(
+    control: Any, version: int, digest: str, generation: int
+) -> None:
+    held = Hello(FORMAT, 0, os.getpid(), "boot-0", version, digest or control.feed.active.digest, generation)
+    worker = await control.connection(held)
+    push = await worker.push()
+    (state,) = control.feed.states()
+    assert (state.state, state.version, state.generation) == ("serving", version, generation)
+    assert (push.version, push.generation) == (1, 1)
+    worker.answer(push)
+    await control.until(lambda: control.feed.peers[0].holds is control.feed.active)
+
+
 async def test_the_successor_of_a_worker_takes_its_place_and_the_old_connection_ends(control: Any) -> None:
     (old,) = await control.serving(0)
     (new,) = await control.serving(0)
@@ -66,13 +95,13 @@ async def test_usage_is_counted_once_even_if_it_is_sent_again_after_a_reconnect(
     "frames",
     [
         (Usage(1, b""),),
-        (Ack(1, "00"),),
+        (Ack(1, "00", 1),),
         (Hello(FORMAT + 1, 0, 1, "b"),),
         (Hello(FORMAT, 64, 1, "b"),),
         (Hello(FORMAT, -1, 1, "b"),),
         (Hello(FORMAT, 0, 1, "b"), Hello(FORMAT, 0, 1, "b")),
-        (Hello(FORMAT, 0, 1, "b"), Ack(1, "00")),
-        (Hello(FORMAT, 0, 1, "b"), Nack(9, "00", "no")),
+        (Hello(FORMAT, 0, 1, "b"), Ack(1, "00", 1)),
+        (Hello(FORMAT, 0, 1, "b"), Nack(9, "00", 1, "no")),
     ],
     ids=["usage-first", "ack-first", "format", "index-high", "index-low", "twice", "ack-of-another", "nack-of-another"],
 )

@@ -1,5 +1,4 @@
 import asyncio
-import stat
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +6,7 @@ import pytest
 
 from core.errors import ConfigError
 from core.snapshot import config_of
-from core.wire import Draining
+from core.wire import Ack, Draining
 from tests.control.scripted_worker import workers
 
 
@@ -184,65 +183,77 @@ async def test_a_broken_config_is_refused_before_anything_is_sent(control: Any) 
     assert control.publisher.active.snapshot.version == 1
 
 
-async def test_a_changed_secret_is_pushed_under_the_same_version(control: Any, folder: Path) -> None:
-    secret = folder / "secret"
-    secret.write_text("old")
-    secret.chmod(0o600)
+@pytest.fixture
+async def secret(control: Any, folder: Path) -> Path:
+    """Return the file that holds the credential of the active config: version 2 with secrets of generation 2."""
+    path = folder / "secret"
+    path.write_text("old")
     control.config.write_text(
-        control.config.read_text().replace('9000/v1"', f'9000/v1", credential: "file:{secret.resolve()}"')
+        control.config.read_text().replace('9000/v1"', f'9000/v1", credential: "file:{path.resolve()}"')
     )
-    await control.publisher.apply(control.config)
+    applied = await control.publisher.apply(control.config)
+    assert (applied.version, applied.generation) == (2, 2)
+    return path
+
+
+async def test_a_changed_secret_is_a_new_generation_under_the_same_version(control: Any, secret: Any) -> None:
     (worker,) = await control.serving(0)
+    digest = control.publisher.active.snapshot.digest
     secret.write_text("new")
     applying = asyncio.create_task(control.publisher.apply(control.config))
     push = await worker.ack()
     applied = await applying
-    assert (applied.result, applied.version, list(push.secrets.values())) == ("active", 2, ["new"])
+    assert (push.version, push.generation, push.digest, list(push.secrets.values())) == (2, 3, digest, ["new"])
+    assert (applied.result, applied.version, applied.generation) == ("active", 2, 3)
+    assert [(state.version, state.generation) for state in control.feed.states()] == [(2, 3)]
     assert "new" not in repr(control.publisher.active)
 
 
-async def test_a_restarted_control_process_goes_on_with_what_was_applied(control: Any, folder: Path) -> None:
-    other = folder / "other.yaml"
-    other.write_text(control.config.read_text().replace("first", "other"))
-    await control.publisher.apply(other)
-    await control.stop()
-    await control.start()
-    active = control.publisher.active.snapshot
-    assert (active.version, list(config_of(active).models)) == (2, ["other"])
+async def test_secrets_that_did_not_change_keep_their_generation_in_the_next_version(control: Any, secret: Any) -> None:
+    control.config.write_text(control.config.read_text().replace("first", "second"))
+    applied = await control.publisher.apply(control.config)
+    assert (applied.version, applied.generation) == (3, 2)
 
 
-async def test_a_restarted_control_process_takes_a_config_that_was_edited_meanwhile(control: Any) -> None:
-    await control.stop()
-    control.write("edited")
-    await control.start()
-    active = control.publisher.active.snapshot
-    assert (active.version, list(config_of(active).models)) == (2, ["edited"])
-
-
-async def test_a_restarted_control_process_serves_on_when_its_config_is_broken_by_now(control: Any) -> None:
-    await control.stop()
-    control.config.write_text("{")
-    await control.start()
-    assert list(config_of(control.publisher.active.snapshot).models) == ["first"]
-
-
-async def test_a_damaged_saved_snapshot_is_passed_over(control: Any) -> None:
-    await control.publisher.apply(control.write("second"))
-    await control.stop()
-    (control.data / "active").write_bytes(b"\x00" * 100)
-    await control.start()
-    assert (control.publisher.active.snapshot.version, control.feed.active.version) == (1, 1)
-
-
-async def test_the_saved_snapshot_is_for_its_owner_alone_and_holds_no_secret(
-    control: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+async def test_a_refused_generation_is_taken_back_under_a_newer_one_with_the_old_values(
+    control: Any, secret: Any
 ) -> None:
-    monkeypatch.setenv("TEST_CREDENTIAL", "sk-very-secret")
-    control.config.write_text(
-        control.config.read_text().replace('9000/v1"', '9000/v1", credential: env:TEST_CREDENTIAL')
-    )
-    assert (await control.publisher.apply(control.config)).result == "active"
-    saved = control.data / "active"
-    assert stat.S_IMODE(saved.stat().st_mode) == 0o600
-    assert b"sk-very-secret" not in saved.read_bytes()
-    assert b"env:TEST_CREDENTIAL" in saved.read_bytes()
+    took, refused = await control.serving(0, 1)
+    secret.write_text("new")
+    applying = asyncio.create_task(control.publisher.apply(control.config))
+    assert (await took.ack()).generation == 3
+    assert (await refused.nack("no")).generation == 3
+    for worker in (took, refused):
+        push = await worker.ack()
+        assert (push.version, push.generation, list(push.secrets.values())) == (2, 4, ["old"])
+    applied = await applying
+    assert (applied.result, applied.version, applied.generation) == ("refused", 2, 4)
+    # And the next one does not take up the number that was refused.
+    applying = asyncio.create_task(control.publisher.apply(control.config))
+    assert {(await worker.ack()).generation for worker in (took, refused)} == {5}
+    assert (await applying).generation == 5
+
+
+async def test_an_ack_of_older_secrets_is_none_of_the_newer_ones(control: Any, secret: Any) -> None:
+    (worker,) = await control.serving(0)
+    secret.write_text("new")
+    applying = asyncio.create_task(control.publisher.apply(control.config))
+    push = await worker.push()
+    worker.send(Ack(push.version, push.digest, push.generation - 1))
+    assert await worker.closed()
+    assert (await applying).result == "refused"
+
+
+async def test_a_disk_that_takes_nothing_refuses_an_apply_before_anything_is_sent(
+    control: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await control.serving(0)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("control.lastgood.write_file", full)
+    with pytest.raises(OSError, match="No space left"):
+        await control.publisher.apply(control.write("second"))
+    assert control.feed.peers[0].pending is None
+    assert control.publisher.active.snapshot.version == 1

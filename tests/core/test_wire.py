@@ -7,11 +7,11 @@ from core.errors import FrameError
 
 FRAMES = [
     wire.Hello(format=wire.FORMAT, worker=0, pid=42, boot="b-1"),
-    wire.Push(version=3, digest="cd" * 32, manifest=b"\x00\xffbytes", secrets={"env:KEY": "sk-secret"}),
-    wire.Need(version=3, digest="cd" * 32, sections=[b"\x01" * 32, b"\x02" * 32]),
+    wire.Push(version=3, digest="cd" * 32, generation=2, manifest=b"\x00\xffbytes", secrets={"env:KEY": "sk-secret"}),
+    wire.Need(version=3, digest="cd" * 32, generation=2, sections=[b"\x01" * 32, b"\x02" * 32]),
     wire.Section(data=b"\x00\xff" * 100),
-    wire.Ack(version=3, digest="cd" * 32),
-    wire.Nack(version=4, digest="ef" * 32, reason="two routes match the same requests"),
+    wire.Ack(version=3, digest="cd" * 32, generation=2),
+    wire.Nack(version=4, digest="ef" * 32, generation=2, reason="two routes match the same requests"),
     wire.Usage(number=1, records=b"\x00\xffrecords"),
     wire.Usage(number=2**53, records=b""),
     wire.UsageTaken(number=2),

@@ -83,7 +83,9 @@ def test_an_applied_config_is_what_the_workers_serve(gateway: Gateway) -> None:
     done = apply(gateway)
     assert (done.returncode, done.stderr) == (0, "")
     assert re.fullmatch(
-        r"version 2 is active, digest [0-9a-f]{64}\nWORKER  ANSWER  REASON\n0       ack\n1       ack\n", done.stdout
+        r"version 2 is active, digest [0-9a-f]{64}, secrets generation 1\n"
+        r"WORKER  ANSWER  REASON\n0       ack\n1       ack\n",
+        done.stdout,
     )
     assert gateway.readiness() == (200, 2)
     assert apply(gateway).stdout == "version 2 is active already; nothing was sent\n"

@@ -29,8 +29,9 @@ def snapshot_of(config: dict[str, Any], version: int = 1) -> Snapshot:
     return build(msgspec.convert(config, Config), version)
 
 
-def push_of(snapshot: Snapshot, secrets: dict[str, str] | None = None) -> Push:
-    return Push(snapshot.version, snapshot.digest, snapshot.manifest, SECRETS if secrets is None else secrets)
+def push_of(snapshot: Snapshot, secrets: dict[str, str] | None = None, generation: int = 1) -> Push:
+    values = SECRETS if secrets is None else secrets
+    return Push(snapshot.version, snapshot.digest, generation, snapshot.manifest, values)
 
 
 class Live:
@@ -89,10 +90,10 @@ class Control:
             self.writer.write(pack(frame))
         return await self.next()
 
-    async def push(self, snapshot: Snapshot, secrets: dict[str, str] | None = None) -> Frame:
+    async def push(self, snapshot: Snapshot, secrets: dict[str, str] | None = None, generation: int = 1) -> Frame:
         """Push as control does, and return the worker's last word on it."""
         self.asked = []
-        answer = await self.say(push_of(snapshot, secrets))
+        answer = await self.say(push_of(snapshot, secrets, generation))
         if isinstance(answer, Need):
             self.asked = answer.sections
             answer = await self.say(*(Section(snapshot.sections[digest]) for digest in answer.sections))
@@ -138,7 +139,7 @@ async def test_a_worker_says_who_it_is_and_acks_what_it_serves(worker: Worker) -
     hello = await control.meet()
     assert (hello.format, hello.worker, hello.boot) == (FORMAT, 0, "boot-word")
     snapshot = snapshot_of(one_model(), 7)
-    assert await control.push(snapshot) == Ack(7, snapshot.digest)
+    assert await control.push(snapshot) == Ack(7, snapshot.digest, 1)
     assert [(runtime.version, runtime.digest) for runtime in live.runtimes] == [(7, snapshot.digest)]
     await control.leave()
 
@@ -166,7 +167,7 @@ async def test_only_what_a_worker_has_not_is_asked_for(worker: Worker) -> None:
     # The key that went and the key that came stand in the index wherever their tags belong.
     assert sorted(set(kinds(changed, control.asked))) == ["consumers", "keys"]
     assert len(control.asked) <= 3 < len(changed.sections)
-    before, _, after = live.runtimes
+    before, after = live.runtimes
     assert after.site is before.site
     assert sum(before.parts.get(digest) is part for digest, part in after.parts.items()) == len(after.parts) - len(
         control.asked
@@ -266,7 +267,7 @@ async def test_a_wrong_section_is_nacked_when_the_last_one_has_come_and_the_next
         assert answer.reason.startswith(reason)
         assert isinstance(await control.say(push_of(good)), Need)
     assert live.runtimes == []
-    assert await control.say(*(Section(one) for one in data)) == Ack(2, good.digest)
+    assert await control.say(*(Section(one) for one in data)) == Ack(2, good.digest, 1)
     assert len(live.runtimes) == 1
     await control.leave()
 
@@ -278,10 +279,10 @@ async def test_a_push_before_the_last_section_of_another_ends_that_one(worker: W
     need = await control.say(push_of(first))
     assert isinstance(need, Need)
     answer = await control.say(Section(first.sections[need.sections[0]]), push_of(second))
-    assert answer == Nack(1, first.digest, "another push came before all of its sections had")
+    assert answer == Nack(1, first.digest, 1, "another push came before all of its sections had")
     assert isinstance(await control.next(), Need)
     answer = await control.say(*(Section(second.sections[digest]) for digest in need.sections))
-    assert answer == Ack(2, second.digest)
+    assert answer == Ack(2, second.digest, 1)
     assert [runtime.version for runtime in live.runtimes] == [2]
     await control.leave()
 
@@ -337,10 +338,55 @@ async def test_new_secrets_under_the_same_digest_are_taken(worker: Worker) -> No
     _, live, control, _ = worker
     await control.meet()
     await control.push(snapshot_of(one_model()))
-    await control.push(snapshot_of(one_model()), {"env:KEY": "sk-new"})
+    await control.push(snapshot_of(one_model()), {"env:KEY": "sk-new"}, 2)
     assert control.asked == []
     heads = [runtime.models["m"].targets[0].heads["chat.completions"] for runtime in live.runtimes]
     assert [b"sk-vendor" in heads[0], b"sk-new" in heads[1]] == [True, True]
+    await control.leave()
+
+
+async def test_secrets_older_than_those_served_are_refused(worker: Worker) -> None:
+    _, live, control, _ = worker
+    await control.meet()
+    await control.push(snapshot_of(one_model()), {"env:KEY": "sk-new"}, 5)
+    for version in (1, 2):
+        answer = await control.push(snapshot_of(one_model(), version), {"env:KEY": "sk-old"}, 4)
+        assert isinstance(answer, Nack)
+        assert (answer.version, answer.generation) == (version, 4)
+        assert answer.reason == "its secrets are of generation 4; 5 is served"
+    assert len(live.runtimes) == 1
+    await control.leave()
+
+
+async def test_going_back_to_an_older_version_takes_its_older_secrets_with_it(worker: Worker) -> None:
+    """So control takes a version back that another worker has refused."""
+    _, live, control, _ = worker
+    await control.meet()
+    await control.push(snapshot_of(one_model(), 3), generation=5)
+    assert isinstance(await control.push(snapshot_of(one_model(), 2), generation=4), Ack)
+    assert [runtime.version for runtime in live.runtimes] == [3, 2]
+    await control.leave()
+
+
+async def test_what_is_served_already_is_acked_and_not_built_again(worker: Worker) -> None:
+    _, live, control, _ = worker
+    await control.meet()
+    snapshot = snapshot_of(one_model())
+    for _ in range(2):
+        assert await control.push(snapshot) == Ack(1, snapshot.digest, 1)
+    assert len(live.runtimes) == 1
+    await control.leave()
+
+
+async def test_a_worker_says_what_it_serves_when_it_comes_back(worker: Worker) -> None:
+    _, _, control, _ = worker
+    hello = await control.meet()
+    assert (hello.version, hello.digest, hello.generation) == (0, "", 0)
+    snapshot = snapshot_of(one_model(), 4)
+    await control.push(snapshot, generation=3)
+    await control.leave()
+    hello = await control.meet()
+    assert (hello.version, hello.digest, hello.generation) == (4, snapshot.digest, 3)
     await control.leave()
 
 
