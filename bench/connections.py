@@ -1,4 +1,4 @@
-"""What idle connections cost: memory of the worker with 10,000 of them open, each used once, and after they have left."""
+"""What idle connections cost: the memory of a worker with 10,000 of them open, each used once, and after they left."""
 
 import os
 import resource
