@@ -5,7 +5,6 @@ from __future__ import annotations
 from math import ceil
 
 from core.errors import GatewayError
-from plane.clean import Cleaner, without
 from plane.exchange import Exchange
 from plane.http1.framing import HOP_BY_HOP
 
@@ -36,20 +35,22 @@ def accept(exchange: Exchange) -> None:
     exchange.fields = fields_of(exchange)
     if exchange.status >= 400 and exchange.route.needs_model:
         exchange.error = "upstream_error"
-        exchange.reply = without(exchange.reply, exchange.target.secret)
-        exchange.fields = without(exchange.fields, exchange.target.secret) + b"x-headgate-error: upstream_error\r\n"
+        exchange.reply = without_secret(exchange.reply, exchange.target.secret)
+        exchange.fields += b"x-headgate-error: upstream_error\r\n"
+
+
+def without_secret(reply: bytes, secret: bytes) -> bytes:
+    """Return an error of a provider that quotes the gateway's credential without it."""
+    return reply.replace(secret, b"***") if secret and secret in reply else reply
 
 
 def accept_stream(exchange: Exchange, is_event_stream: bool) -> None:
-    """Take the head of the upstream's answer for ours; the body follows, an error's without our credential."""
+    """Take the head of the upstream's answer for ours; the body follows."""
     exchange.status = exchange.answer_status
     exchange.fields = fields_of(exchange)
     if exchange.status >= 400 and exchange.route.needs_model:
         exchange.error = "upstream_error"
-        secret = exchange.target.secret
-        exchange.fields = without(exchange.fields, secret) + b"x-headgate-error: upstream_error\r\n"
-        if secret:
-            exchange.cleaner = Cleaner(secret)
+        exchange.fields += b"x-headgate-error: upstream_error\r\n"
     if is_event_stream:
         exchange.fields += STREAM_FIELDS
 

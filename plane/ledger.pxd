@@ -17,11 +17,11 @@ cdef class Ledger:
     cdef public long long waiting_size
     cdef public long long number
     cdef public Py_ssize_t unanswered
+    cdef long long first_id
     cdef long long position
     cdef long long ids
     cdef bytes prefix
 
-    @cython.locals(number="long long")
     cpdef long long next_event_id(self)
     cpdef bytes next_id(self)
     @cython.locals(body=bytes)

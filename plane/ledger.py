@@ -36,6 +36,7 @@ class Ledger:
 
     def __init__(self, worker: int, boot: str, ring: Ring, spill: Spill, memory: int = MEMORY) -> None:
         self.worker = worker
+        self.first_id = worker << WORKER_SHIFT
         self.boot = boot
         self.memory = memory
         self.dropped = 0
@@ -53,8 +54,7 @@ class Ledger:
 
     def next_event_id(self) -> int:
         """Return the id of the next event: above every one of this worker index before; see `core.usage.make_id`."""
-        number = self.ring.next_number()
-        return (self.worker << WORKER_SHIFT) | number
+        return self.first_id + self.ring.next_number()
 
     def next_id(self) -> bytes:
         """Return a request id unlike any other."""

@@ -45,6 +45,7 @@ class Stream(Downstream):
 
     def __init__(self, door: Door, tunnel: Tunnel, receive: Receive) -> None:
         self.door = door
+        self.secure = True
         self.tunnel = tunnel
         self.receive = receive
         self.outbox: deque[Message] = deque()

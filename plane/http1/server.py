@@ -74,6 +74,7 @@ class Connection(Downstream):
 
     def __init__(self, door: Door) -> None:
         self.door = door
+        self.secure = door.name == "https"
         self.waiting: deque[Exchange] = deque()
         self.parser: Any = HttpRequestParser(self)
         self.transfer_encoding = b""

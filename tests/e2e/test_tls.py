@@ -13,6 +13,7 @@ import httpx
 import pytest
 from openai import OpenAI
 
+from control.segments import events, segments_in
 from tests.conformance.answers import CHUNK, DONE, LAST_CHUNK, STREAM_HEAD, chunk
 from tests.e2e.certificates import Authority
 from tests.e2e.conftest import CONFIG, Stage
@@ -86,6 +87,23 @@ def test_http2_is_served_as_http1_is(streams: bool, stage: Stage) -> None:
     else:
         assert reply.text == answer.text == f"You said: {word}"
     assert reply.fields["server"] == "headgate"
+
+
+def test_calls_over_tls_are_recorded_as_such(stage: Stage) -> None:
+    names = [nonce(), nonce()]
+    with stage.connect_http2() as caller:
+        fields = [*request_fields(), ("x-request-id", names[0])]
+        assert caller.receive(caller.send(fields, chat_body("hello"))).status == 200
+    with stage.connect("https") as plain:
+        plain.send(chat_request("hello").replace(b"\r\nhost:", f"\r\nx-request-id: {names[1]}\r\nhost:".encode(), 1))
+        assert plain.receive().status == 200
+
+    def recorded() -> dict[str, tuple[str, str]]:
+        paths = segments_in(stage.gateway.data / "usage")
+        return {one.request_id: (one.door, one.peer) for path in paths for _, _, one in events(path)}
+
+    eventually(lambda: recorded().keys() >= set(names), stage.gateway)
+    assert [recorded()[name] for name in names] == [("https", "127.0.0.1")] * 2
 
 
 def test_streams_of_one_connection_are_served_side_by_side(stage: Stage) -> None:

@@ -58,6 +58,34 @@ def test_a_call_leaves_one_event_with_all_there_is_to_know(gateway: Gateway) -> 
     assert (event.bytes_in, event.bytes_out) == (27, len(COMPLETION))
 
 
+def test_the_door_of_a_call_is_recorded(gateway: Gateway) -> None:
+    gateway.door.name = "https"
+    gateway.caller().chat(b"{")
+    assert recorded(gateway).door == "https"
+
+
+@pytest.mark.parametrize(
+    ("stream", "said", "bytes_out"),
+    [
+        (True, b"data: {}\n\ndata: [DONE]\n\n", 24),
+        (True, b"data: {}\n\n", 10),
+        (False, b"", 0),
+    ],
+    ids=["to its end", "cut short", "nothing came"],
+)
+def test_bytes_of_the_answer_are_counted_as_the_caller_gets_them(
+    gateway: Gateway, stream: bool, said: bytes, bytes_out: int
+) -> None:
+    caller = gateway.caller()
+    peer = gateway.upstreams[9001].connect()
+    caller.chat(b'{"model":"m","messages":[],"stream":true}')
+    if stream:
+        peer.say(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+        peer.say(b"%x\r\n%b\r\n" % (len(said), said))
+    caller.leave()
+    assert recorded(gateway).bytes_out == bytes_out
+
+
 def test_an_answer_without_usage_is_recorded_as_unknown(gateway: Gateway) -> None:
     peer = gateway.upstreams[9001].connect()
     gateway.caller().chat()

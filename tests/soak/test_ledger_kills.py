@@ -68,6 +68,15 @@ class Stage:
             os.kill(pid, signal.SIGKILL)
             self.kills += 1
 
+    @contextlib.contextmanager
+    def stopped(self, pid: int) -> Iterator[None]:
+        """Let a process stand still meanwhile."""
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
     def serves_again(self, *dead: int) -> None:
         """Wait until others serve in the place of the `dead`."""
 
@@ -146,6 +155,10 @@ class Stage:
             return {name for _, name in self.events()}
         return set()
 
+    def is_recorded(self) -> None:
+        """Wait until every answered call is."""
+        eventually(lambda: self.recorded() >= set(self.answered))
+
 
 def worker_before_settle(stage: Stage) -> None:
     """The upstream stands still in the middle of an answer."""
@@ -166,35 +179,35 @@ def worker_before_settle(stage: Stage) -> None:
 def worker_between_last_byte_and_ack(stage: Stage) -> None:
     """Callers have their answers, control is stopped: it has seen nothing of them, or at least answered nothing."""
     worker, control = stage.worker, stage.control
-    os.kill(control, signal.SIGSTOP)
-    stage.calls(0.3)
-    stage.kill(worker)
-    os.kill(control, signal.SIGCONT)
+    with stage.stopped(control):
+        stage.calls(0.3)
+        stage.kill(worker)
     stage.serves_again(worker)
+
+
+def kill_with_an_unread_answer(stage: Stage, *, control_as_well: bool) -> None:
+    """Kill the worker when control has written a batch and answered, and the answer is not read."""
+    stage.is_recorded()
+    worker, control = stage.worker, stage.control
+    with stage.stopped(control):
+        # Long enough for a report to be sent; none is unanswered from before.
+        made = stage.calls(0.5)
+        os.kill(worker, signal.SIGSTOP)
+    try:
+        eventually(lambda: bool(stage.recorded() & made))
+    finally:
+        stage.kill(*((control, worker) if control_as_well else (worker,)))
+    stage.serves_again(worker, *((control,) if control_as_well else ()))
 
 
 def worker_that_has_not_heard_the_ack(stage: Stage) -> None:
     """Control has written a batch and answered, and the worker never reads the answer."""
-    worker, control = stage.worker, stage.control
-    os.kill(control, signal.SIGSTOP)
-    made = stage.calls(0.3)
-    os.kill(worker, signal.SIGSTOP)
-    os.kill(control, signal.SIGCONT)
-    eventually(lambda: bool(stage.recorded() & made))
-    stage.kill(worker)
-    stage.serves_again(worker)
+    kill_with_an_unread_answer(stage, control_as_well=False)
 
 
 def control_and_worker_after_a_write(stage: Stage) -> None:
     """As before, and control forgets what it has: it has to read that from its segments."""
-    worker, control = stage.worker, stage.control
-    os.kill(control, signal.SIGSTOP)
-    made = stage.calls(0.3)
-    os.kill(worker, signal.SIGSTOP)
-    os.kill(control, signal.SIGCONT)
-    eventually(lambda: bool(stage.recorded() & made))
-    stage.kill(control, worker)
-    stage.serves_again(worker, control)
+    kill_with_an_unread_answer(stage, control_as_well=True)
 
 
 def control_under_load(stage: Stage) -> None:
@@ -233,12 +246,10 @@ def worker_while_it_spills(stage: Stage) -> None:
     """Control is stopped until the ring is full and more comes."""
     worker, control = stage.worker, stage.control
     spill = stage.running.data / "rings" / "0.spill"
-    os.kill(control, signal.SIGSTOP)
-    with stage.load(stage.flood, FLOOD):
+    with stage.stopped(control), stage.load(stage.flood, FLOOD):
         eventually_spills(spill)
         stage.until_answered(100)
         stage.kill(worker)
-    os.kill(control, signal.SIGCONT)
     stage.serves_again(worker)
     eventually(lambda: spill.stat().st_size == 0)
 
@@ -273,7 +284,7 @@ def run_all_moments() -> tuple[int, int, int, int]:
                 stage.calls()
             answered = set(stage.answered)
             assert len(answered) == len(stage.answered)
-            eventually(lambda: not answered - stage.recorded())
+            stage.is_recorded()
             found = stage.events()
             rows = running.admin("GET", "/v1/status")[1]["usage"]
             lost = len(answered - {name for _, name in found})
