@@ -8,6 +8,7 @@ cdef dict RELAYED
 
 @cython.locals(route=Route)
 cpdef accept(Exchange exchange)
+@cython.locals(secret=bytes)
 cpdef accept_stream(Exchange exchange, bint is_event_stream)
 @cython.locals(lines=list, route=Route, target=Target, field=tuple)
 cdef bytes fields_of(Exchange exchange)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import ceil
 
 from core.errors import GatewayError
+from plane.clean import Cleaner, without
 from plane.exchange import Exchange
 from plane.http1.framing import HOP_BY_HOP
 
@@ -35,22 +36,20 @@ def accept(exchange: Exchange) -> None:
     exchange.fields = fields_of(exchange)
     if exchange.status >= 400 and exchange.route.needs_model:
         exchange.error = "upstream_error"
-        exchange.reply = without_secret(exchange.reply, exchange.target.secret)
-        exchange.fields += b"x-headgate-error: upstream_error\r\n"
-
-
-def without_secret(reply: bytes, secret: bytes) -> bytes:
-    """Return an error of a provider that quotes the gateway's credential without it."""
-    return reply.replace(secret, b"***") if secret and secret in reply else reply
+        exchange.reply = without(exchange.reply, exchange.target.secret)
+        exchange.fields = without(exchange.fields, exchange.target.secret) + b"x-headgate-error: upstream_error\r\n"
 
 
 def accept_stream(exchange: Exchange, is_event_stream: bool) -> None:
-    """Take the head of the upstream's answer for ours; the body follows."""
+    """Take the head of the upstream's answer for ours; the body follows, an error's without our credential."""
     exchange.status = exchange.answer_status
     exchange.fields = fields_of(exchange)
     if exchange.status >= 400 and exchange.route.needs_model:
         exchange.error = "upstream_error"
-        exchange.fields += b"x-headgate-error: upstream_error\r\n"
+        secret = exchange.target.secret
+        exchange.fields = without(exchange.fields, secret) + b"x-headgate-error: upstream_error\r\n"
+        if secret:
+            exchange.cleaner = Cleaner(secret)
     if is_event_stream:
         exchange.fields += STREAM_FIELDS
 

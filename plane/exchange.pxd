@@ -106,6 +106,7 @@ cdef class Exchange(Timed):
     cdef public long long relayed
     cdef public bytes tail
     cdef public object scan
+    cdef public object cleaner
 
     # settle
     cdef public object usage

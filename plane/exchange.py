@@ -66,8 +66,8 @@ class Exchange(Timed):
     """The fields stand in groups, one for each phase of design section 3.2; only that phase writes its group.
 
     door: `path` and `query` are raw bytes of the request target; `started` is monotonic nanoseconds; `credential` is
-    what the caller sent as key, b"" if nothing; `content_length` -1 if unknown; `body_ns` was spent
-    waiting for the body.
+    what the caller sent as key, b"" if nothing; `content_length` -1 if unknown; `body_ns` was spent waiting
+    for the body.
     shed: `gauge` is what the request is counted in, None while it is not; `held` is how many bytes of it are, and
     `tally` counts them for its consumer.
     admit: `holding` is the concurrency limit to release, if any; `limit` is -1 where no rate applies.
@@ -77,7 +77,7 @@ class Exchange(Timed):
     holds `answer_held` bytes not yet relayed. `answer_head` says that the answer's head is complete, `answer_streams`
     that it is relayed as it comes, `answer_stopped` that the upstream waits for the caller.
     relay: `committed` says that a status has been sent, `relayed` counts the bytes of its body; `tail` holds the
-    terminal bytes back until the call is recorded.
+    terminal bytes back until the call is recorded. `cleaner` takes our credential out of an error, None elsewhere.
     settle: `usage` is None where none is known.
     answer: what the caller gets: `status`, header lines `fields`, body `reply`; `error` is a code, "" for success.
     """
@@ -145,6 +145,7 @@ class Exchange(Timed):
     committed: bool
     relayed: int
     scan: Any
+    cleaner: Any
     usage: Any
     status: int
 

@@ -16,6 +16,10 @@ def pump(exchange: Exchange) -> bool:
     scan = exchange.scan
     while not downstream.full:
         data = exchange.take_answer()
+        if exchange.cleaner is not None:
+            data = exchange.cleaner.feed(data)
+            if exchange.answer_ended:
+                data = data + exchange.cleaner.flush()
         if not data:
             if not exchange.answer_ended:
                 return False

@@ -37,7 +37,9 @@ async def relay_answer(exchange: Exchange) -> None:
     accept_stream(exchange, events)
     if events and exchange.route.needs_model:
         exchange.scan = exchange.route.dialect.scan(exchange)
-    exchange.downstream.start(exchange.status, exchange.fields, -1 if events else exchange.answer_length)
+    # Cleaned, an error may become shorter than its head says.
+    is_framed = not events and exchange.cleaner is None
+    exchange.downstream.start(exchange.status, exchange.fields, exchange.answer_length if is_framed else -1)
     exchange.committed = True
     exchange.move_by(pump)
     while not exchange.moved:

@@ -61,6 +61,53 @@ def test_an_answer_is_recorded_before_it_leaves(start: Starter) -> None:
     assert gateway.is_at_rest()
 
 
+SAID = b'{"error":{"message":"no good: sk-vendor"}}'
+FAILED = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\n"
+
+
+@pytest.mark.parametrize("cut", range(0, len(SAID), 3))
+def test_a_large_error_that_quotes_our_credential_goes_out_without_it(cut: int, start: Starter) -> None:
+    gateway = start(one_model())
+    caller, peer = asked(gateway)
+    large = b" " * (1024 * 1024) + SAID
+    peer.say(FAILED + b"Content-Length: %d\r\n\r\n" % len(large) + large[: cut - len(SAID)])
+    peer.say(large[cut - len(SAID) :])
+    raw = caller.take()
+    assert b"sk-vendor" not in raw
+    assert body_of(raw) == large.replace(b"sk-vendor", b"***")
+    assert gateway.is_at_rest()
+
+
+@pytest.mark.parametrize("cut", range(1, len(SAID)))
+def test_a_streamed_error_that_quotes_our_credential_goes_out_without_it(cut: int, start: Starter) -> None:
+    gateway = start(one_model())
+    caller, peer = asked(gateway)
+    event = b"data: " + SAID + b"\n\n"
+    peer.say(HEAD.replace(b"200 OK", b"400 Bad Request"))
+    for part in (event[:cut], event[cut:], DONE):
+        peer.say(chunk(part))
+    peer.say(END)
+    assert body_of(caller.take()) == event.replace(b"sk-vendor", b"***") + DONE
+    (kept,) = gateway.events()
+    assert (kept.status, kept.error) == (400, "upstream_error")
+
+
+def test_a_credential_in_the_head_of_an_error_goes_out_masked(start: Starter) -> None:
+    gateway = start(one_model())
+    caller, peer = asked(gateway)
+    peer.say(answer(b"{}", status=b"400 Bad Request", fields=b"openai-version: sk-vendor\r\n"))
+    raw = caller.take()
+    assert b"openai-version: ***\r\n" in raw
+    assert b"sk-vendor" not in raw
+
+
+def test_a_stream_that_succeeds_is_passed_through_byte_for_byte(start: Starter) -> None:
+    gateway = start(one_model())
+    caller, peer = asked(gateway)
+    peer.say(HEAD + chunk(b"data: sk-vendor") + chunk(b"\n\n" + DONE) + END)
+    assert body_of(caller.take()) == b"data: sk-vendor\n\n" + DONE
+
+
 def test_the_usage_of_an_answer_is_recorded(start: Starter) -> None:
     gateway = start(one_model())
     _, peer = asked(gateway)
