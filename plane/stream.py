@@ -28,6 +28,7 @@ MAX_HELD = 64 * 1024
 """Bytes of an answer that wait for granian to take them; more, and the upstream is not read."""
 MAX_PARTS = 64
 """Small parts of a body kept before they are joined."""
+METHODS = frozenset([b"GET", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"HEAD", b"TRACE", b"CONNECT"])
 SERVER = (b"server", b"headgate")
 FIELDS = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\t -~\x80-\xff]*\r\n)*")
 FIELD = re.compile(rb"([^:\r\n]+): ([^\r\n]*)\r\n")
@@ -91,11 +92,17 @@ class Stream(Downstream):
         query = scope["query_string"]
         path = scope["raw_path"]
         take_url(exchange, path + b"?" + query if query else path)
-        hosts = size = 0
+        hosts = lengths = size = 0
+        fault = None if exchange.method in METHODS else not_valid()
         for name, value in scope["headers"]:
+            if name == b"content-length":
+                lengths += 1
+                if lengths > 1 or not value.isdigit():
+                    fault = not_valid()
+                    continue
             hosts += take_field(exchange, name, value) == HOST
             size += len(name) + len(value) + 4
-        fault = over_bounds(exchange, len(exchange.headers), size)
+        fault = fault or over_bounds(exchange, len(exchange.headers), size)
         # Where there is no authority granian writes an empty Host, and HTTP/2 has no use for one.
         if fault is None and (hosts != 1 or not exchange.host or not self.door.is_known_host(exchange.host)):
             fault = bad_host()
@@ -260,6 +267,11 @@ class Stream(Downstream):
         """Let `deliver` end."""
         self.over = True
         self.rouse()
+
+
+def not_valid() -> GatewayError:
+    """Return the error of a head that granian lets through and nobody should send."""
+    return GatewayError(400, "bad_request", "caller", "The request is not valid HTTP/2.")
 
 
 def headers_of(fields: bytes) -> list[tuple[bytes, bytes]]:
