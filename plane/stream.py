@@ -26,6 +26,8 @@ Send = Callable[[Message], Awaitable[None]]
 SECOND = 1_000_000_000
 MAX_HELD = 64 * 1024
 """Bytes of an answer that wait for granian to take them; more, and the upstream is not read."""
+PIECE = 32 * 1024
+"""Bytes handed to granian at once, which holds up to four such for a stream."""
 MAX_PARTS = 64
 """Small parts of a body kept before they are joined."""
 METHODS = frozenset([b"GET", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"HEAD", b"TRACE", b"CONNECT"])
@@ -216,6 +218,10 @@ class Stream(Downstream):
         """Put a part of the body into the outbox."""
         self.hold(len(data))
         self.full = more and self.held > MAX_HELD
+        for start in range(0, len(data) - PIECE, PIECE):
+            self.outbox.append({"type": "http.response.body", "body": data[start : start + PIECE], "more_body": True})
+        if len(data) > PIECE:
+            data = data[(len(data) - 1) // PIECE * PIECE :]
         self.put({"type": "http.response.body", "body": data, "more_body": more})
 
     def hold(self, size: int) -> None:

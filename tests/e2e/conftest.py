@@ -52,12 +52,12 @@ class Stage:
     upstream: Upstream
     authority: Authority | None = None
 
-    def connect(self, door: str) -> Caller:
+    def connect(self, door: str, **options: int) -> Caller:
         """Open a connection at the door ``http`` or ``https``."""
         if door == "http":
-            return self.gateway.connect()
+            return self.gateway.connect(**options)
         assert self.authority is not None
-        return self.gateway.connect_tls(self.authority.context("http/1.1"))
+        return self.gateway.connect_tls(self.authority.context("http/1.1"), **options)
 
     def connect_http2(self, **options: Any) -> Http2Caller:
         """Open an HTTP/2 connection."""

@@ -40,9 +40,14 @@ class Reply:
     """
 
     fields: dict[str, str] = field(default_factory=dict)
-    body: bytes = b""
+    parts: list[bytes] = field(default_factory=list)
     ended: bool = False
     reset: int = -1
+
+    @property
+    def body(self) -> bytes:
+        """Return what has come of the body."""
+        return b"".join(self.parts)
 
     @property
     def status(self) -> int:
@@ -166,7 +171,7 @@ class Http2Caller:
         if isinstance(event, h2.events.ResponseReceived):
             reply.fields.update({str(name): str(value) for name, value in event.headers or ()})
         elif isinstance(event, h2.events.DataReceived):
-            reply.body += event.data or b""
+            reply.parts.append(event.data or b"")
             if self.acknowledge and event.flow_controlled_length:
                 self.connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id or 0)
         elif isinstance(event, h2.events.StreamEnded):

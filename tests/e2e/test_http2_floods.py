@@ -1,7 +1,6 @@
 """HTTP/2's own ways to cost a server more than they cost the caller: each is survived by the same worker, within bounds."""
 
 import contextlib
-import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from itertools import repeat
