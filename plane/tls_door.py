@@ -19,10 +19,7 @@ __all__ = ["TlsDoor"]
 
 MAX_UNSENT = 64 * 1024
 """Bytes that a caller has not read yet, beyond which its exchange waits; the loop's default is eight times that."""
-HANDSHAKE_TIME = 10.0
-"""Seconds a caller may take for its part of the handshake."""
-GOODBYE_TIME = 60.0
-"""Seconds a caller may take to read the last answer and say that it closes."""
+SECOND = 1_000_000_000
 LOOK_EVERY = 0.5
 """Seconds between two looks at the certificate's files."""
 
@@ -47,11 +44,11 @@ class TlsDoor:
         await self.acceptor.start()
 
     def offer(self) -> None:
-        """Set what callers accepted from here on get."""
+        """Set what callers accepted from here on get: also the times for the handshake, and for its like at the end."""
         self.acceptor.options = {
             "ssl": self.context,
-            "ssl_handshake_timeout": HANDSHAKE_TIME,
-            "ssl_shutdown_timeout": GOODBYE_TIME,
+            "ssl_handshake_timeout": self.door.max_head_time / SECOND,
+            "ssl_shutdown_timeout": self.door.max_stall_time / SECOND,
         }
 
     async def follow(self) -> None:

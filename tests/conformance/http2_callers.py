@@ -1,4 +1,4 @@
-"""What hostile, broken or merely unusual callers send over HTTP/2: rows of HTTP/1.1 that can be said in it, and its own.
+"""What hostile or broken callers send over HTTP/2: the rows of HTTP/1.1 that can be said in it, and its own.
 
 A row is refused with one of its statuses, or its stream is reset, or its connection ended; it is never served.
 """

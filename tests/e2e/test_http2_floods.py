@@ -1,4 +1,4 @@
-"""HTTP/2's own ways to cost a server more than they cost the caller: each is survived by the same worker, within bounds."""
+"""HTTP/2's own ways to cost a server more than they cost the caller: the same worker survives each, within bounds."""
 
 import contextlib
 import threading
@@ -202,7 +202,7 @@ def test_garbage_ends_the_connection(
 
 
 def test_one_byte_references_to_a_long_field_hold_no_memory(stage: Stage, harmless: Callable[[], int]) -> None:
-    """The bomb: a field of 4 KB in the table once, named by single bytes thousands of times, and no window to answer."""
+    """A field of 4 KB goes into the table once, single bytes name it thousands of times; no window lets answers out."""
     grown = []
     with contextlib.ExitStack() as opened:
         callers = [opened.enter_context(stage.connect_http2(acknowledge=False)) for _ in range(3)]

@@ -6,7 +6,10 @@ from tests.conformance.answers import JSON, POISON, Broken, Cut, Refused, Relaye
 from tests.conformance.upstreams import ROWS, call_head
 from tests.e2e.conftest import Stage
 from tests.e2e.harness import PROVIDER_KEY, Caller, TruncatedError, chat_request, events_of, get, nonce
+from tests.e2e.http2 import chat_body, request_fields
 from tests.providers.scripted import Request, awaits, echo_kept, sets, until_closed
+
+INTERNAL_ERROR = 2  # what HTTP/2 calls it when an answer cannot be ended in order
 
 
 def identifier(row: Row) -> str:
@@ -146,3 +149,40 @@ def test_a_provider_s_own_limits_and_cookies_stay_with_the_gateway(stage: Stage)
     assert {name for name, _ in answer.fields}.isdisjoint({"set-cookie", "x-ratelimit-remaining-requests"})
     assert answer.get("openai-organization") == ""
     assert answer.get("x-request-id") not in ("", "theirs")
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.request is None], ids=identifier)
+def test_a_caller_of_http2_gets_an_answer_as_clear(row: Row, stage: Stage) -> None:
+    if row.reused:
+        prime(stage)
+    if row.steps:
+        stage.upstream.script(*row.steps, at=row.at)
+    word, begun = nonce(), stage.upstream.event("begun")
+    with stage.connect_http2() as caller:
+        members = {"stream": True} if row.stream else {}
+        stream = caller.send(request_fields(), chat_body(word, row.model, **members))
+        reply = caller.replies[stream]
+        wanted = len(row.expected.begun) if isinstance(row.expected, Cut) else 1
+        while not reply.is_over and len(reply.body) < wanted and caller.read():
+            pass
+        begun.set()
+        caller.receive(stream)
+        match expected := row.expected:
+            case Refused():
+                assert reply.ended
+                assert (reply.status, reply.fields["x-headgate-error"]) == (expected.status, expected.code)
+            case Cut():
+                assert reply.ended
+                assert expected.code.encode() in events_of(reply.body)[-1]
+                assert b"[DONE]" not in reply.body
+            case Broken():
+                assert (reply.ended, reply.reset) == (False, INTERNAL_ERROR)
+                assert len(reply.body) >= expected.begun
+            case Relayed():
+                assert reply.ended
+                assert reply.status == expected.status
+                if expected.body is None:
+                    assert reply.text == f"You said: {word}"
+                else:
+                    assert reply.body == expected.body
+        assert caller.chat(word).text == f"You said: {word}"
