@@ -45,7 +45,7 @@ class Swaps:
 
     async def push(self, config: dict[str, Any]) -> None:
         self.version += 1
-        await self.feed.serve(build(msgspec.convert(config, Config), self.version), {})
+        await self.feed.serve(build(msgspec.convert(config, Config), self.version), {}, 1)
 
     def close(self) -> None:
         self.shared.close()
