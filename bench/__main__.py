@@ -119,6 +119,12 @@ def show(options: argparse.Namespace, run: Run, found: dict[str, object]) -> Non
         print(note)
     if "idle_cpu" in run.facts:
         print("idle CPU: " + ", ".join(f"{name} {share:.2%}" for name, share in run.facts["idle_cpu"].items()))
+    if "idle_connections" in run.facts:
+        print(
+            "idle connections: {count:,}; {bytes_each:,.0f} bytes each, {bytes_each_left:,.0f} left".format(
+                **run.facts["idle_connections"]
+            )
+        )
     limit = run.detection_limit()
     if limit is not None:
         print(f"detection limit: nginx itself varied by {limit:.1%} over the run")

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from bench.connections import hold
 from bench.load import Load
 from bench.process import BenchError, cpu_ns, memory
 from bench.report import Cell, Figure, control_cost, cost, cost_ratio, figure, middle, mock_bound, rate, ratio, usable
@@ -13,6 +14,8 @@ from bench.servers import Arm
 __all__ = ["CASES", "FULL", "QUICK", "Lengths", "Run"]
 
 MIB = 1024 * 1024
+CONNECTIONS = 7_500
+"""Idle ones: from 8,000 on, a worker with the usual cap of 10,000 closes them."""
 
 
 @dataclass(frozen=True)
@@ -171,6 +174,10 @@ class Run:
             name: (cpu_ns(pids) - before[name]) / 1e9 / seconds for name, pids in watched.items() if pids
         }
 
+    def connections(self) -> None:
+        """Memory of the worker for each idle keep-alive connection."""
+        self.facts["idle_connections"] = hold(self.front, self.load.key, CONNECTIONS)
+
     def detection_limit(self) -> float | None:
         """Return how far the reference's own cost varied over undisturbed blocks: smaller differences mean nothing."""
         cells = [cell for cell in self.of("chat", 64) if cell.arm == self.reference.name]
@@ -201,4 +208,5 @@ CASES: dict[str, Callable[[Run], None]] = {
     "stream": Run.stream,
     "pushes": Run.pushes,
     "idle": Run.idle,
+    "connections": Run.connections,
 }

@@ -1,8 +1,9 @@
-"""What idle connections cost: the memory of a worker with 10,000 of them open, each used once, and after they left."""
+"""What idle connections cost: the memory of a worker that holds thousands, each used once, and afterwards."""
 
 import os
 import resource
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,6 +13,8 @@ from bench.servers import Arm
 
 __all__ = ["hold", "used_once"]
 
+SETTLING = 2.5
+"""Seconds after which a connection rests, and a worker has given back what it can."""
 BATCH = 100
 """Connections that are used at the same time."""
 
@@ -43,22 +46,23 @@ def many_files(count: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def hold(arm: Arm, key: str, count: int) -> tuple[float, float]:
-    """Open `count` connections and close them again.
-
-    Returns the bytes of the worker's memory for each while they are idle, and how many for each it keeps afterwards.
-    """
+def hold(arm: Arm, key: str, count: int) -> dict[str, float]:
+    """Return the bytes of the worker's memory that each of `count` connections takes, and leaves when it has gone."""
     (pid,) = arm.workers
     with many_files(count):
+        # Buffers, pools and the upstream's connections have their size before anything is counted.
         for one in list(used_once(arm.chat_port, key, 4 * BATCH)):
             one.close()
-        before, opened = memory(pid)["rss"], open_files(pid)
+        before, few = memory(pid)["rss"], open_files(pid) + BATCH
         held = list(used_once(arm.chat_port, key, count))
+        time.sleep(SETTLING)
         during = memory(pid)["rss"]
         for one in held:
             one.close()
-        wait_until(lambda: open_files(pid) <= opened, "the worker's connections to be closed")
-    return (during - before) / count, (memory(pid)["rss"] - before) / count
+        wait_until(lambda: open_files(pid) <= few, "the worker's connections to be closed")
+        time.sleep(SETTLING)
+    left = memory(pid)["rss"] - before
+    return {"count": count, "bytes_each": (during - before) / count, "bytes_each_left": left / count}
 
 
 def open_files(pid: int) -> int:

@@ -31,6 +31,7 @@ from plane.granian_door import GranianDoor
 from plane.http1.door import Door
 from plane.http1.server import Connection
 from plane.log import Lines
+from plane.memory import Trimmer, malloc_trim
 from plane.metrics import Metrics
 from plane.notice import Notice
 from plane.overload import Gauge
@@ -61,6 +62,7 @@ class Worker:
         self.acceptor = Acceptor(listener, shared.gauge, lambda: Connection(self.door))
         self.doors = [self.door]
         self.tls: TlsDoor | None = None
+        self.trimmer = Trimmer(malloc_trim)
         self.stopping = asyncio.Event()
         self.accepting = asyncio.Event()
 
@@ -112,6 +114,7 @@ class Worker:
             late = time.monotonic_ns() - due
             self.shared.metrics.observe(LAG, late // 1000)
             self.shared.gauge.tick(late)
+            self.trimmer.look(self.shared.gauge.connections)
             await self.acceptor.look()
             if self.tls is not None:
                 await self.tls.acceptor.look()

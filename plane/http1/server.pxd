@@ -7,7 +7,7 @@ from plane.http1.framing cimport chunk, status_line
 from plane.shed cimport check_growth
 
 cdef int CONNECTION, HOST, TRANSFER_ENCODING
-cdef long long MAX_AHEAD, MAX_FIELDS, MAX_HEAD, MAX_PARTS, MAX_URL, MAX_WAITING, SECOND, SPACE
+cdef long long MAX_AHEAD, MAX_FIELDS, MAX_HEAD, MAX_PARTS, MAX_URL, MAX_WAITING, REST_TIME, SECOND, SPACE
 
 
 cdef class Connection(Downstream):
@@ -19,7 +19,7 @@ cdef class Connection(Downstream):
 
     # reading
     cdef Exchange incoming
-    cdef object waiting
+    cdef list waiting
     cdef long long head_bytes
     cdef long long head_fed
     cdef int fields
@@ -52,6 +52,7 @@ cdef class Connection(Downstream):
     @cython.locals(active=Exchange)
     cpdef resume_writing(self)
     cdef release(self)
+    cdef rest(self, long long now)
     cpdef hurry(self, long long latest)
     cdef leave(self)
 

@@ -5,7 +5,6 @@ times, pipelining, Upgrade, and when a connection may live on. Its list of rules
 """
 
 from asyncio import Transport
-from collections import deque
 from collections.abc import Callable
 from socket import SO_LINGER, SOL_SOCKET
 from struct import pack
@@ -38,6 +37,8 @@ MAX_AHEAD = 64 * 1024
 """Bytes read beyond the exchange being served: enough to see a caller's FIN behind a pipelined request."""
 MAX_PARTS = 64
 """Small parts of a body kept before they are joined: an object for every two bytes would take eight times the body."""
+REST_TIME = SECOND
+"""Nanoseconds after which an idle connection gives back what it can."""
 NO_LINGER = pack("ii", 1, 0)
 MAX_WAITING = 16
 """Pipelined request heads; a caller that sends more is disconnected."""
@@ -75,8 +76,8 @@ class Connection(Downstream):
     def __init__(self, door: Door) -> None:
         self.door = door
         self.secure = door.name == "https"
-        self.waiting: deque[Exchange] = deque()
-        self.parser: Any = HttpRequestParser(self)
+        self.waiting: list[Exchange] = []  # At most `MAX_WAITING`; a deque would take ten times the memory, empty.
+        self.parser: Any = None
         self.transfer_encoding = b""
         self.peer = b""
 
@@ -175,8 +176,15 @@ class Connection(Downstream):
         elif self.in_head:
             self.refuse(408, "head_timeout", "The request head came too slowly.")
             self.serve_next()
-        else:
+        elif self.parser is None or self.door.draining or self.door.idle_time() <= REST_TIME:
             self.close()
+        else:
+            self.rest(now)
+
+    def rest(self, now: int) -> None:
+        """Give back what an idle connection can do without: a parser is most of its memory, and soon made again."""
+        self.parser = None
+        self.due = now + self.door.idle_time() - REST_TIME
 
     # --- what the parser calls
 
@@ -264,6 +272,8 @@ class Connection(Downstream):
         fed = len(data)
         was_reading = self.incoming is not None
         self.begun = 0
+        if self.parser is None:
+            self.parser = HttpRequestParser(self)
         try:
             while True:
                 try:
@@ -465,7 +475,7 @@ class Connection(Downstream):
         self.serving = True
         try:
             while self.active is None and self.waiting and not self.closing and not self.full:
-                exchange = self.waiting.popleft()
+                exchange = self.waiting.pop(0)
                 self.active = exchange
                 self.due = 0
                 self.chunked = False
@@ -484,7 +494,7 @@ class Connection(Downstream):
         elif self.door.draining:
             self.due = monotonic_ns() + self.door.drain_time
         else:
-            self.due = monotonic_ns() + self.door.idle_time()
+            self.due = monotonic_ns() + min(self.door.idle_time(), REST_TIME)
 
     def read_again(self) -> None:
         """Nothing that was read ahead waits any longer but for more: read on."""
@@ -555,7 +565,8 @@ class Connection(Downstream):
     def drain(self) -> None:
         """Close soon if idle, not at once: a request may be on its way. Otherwise the next answer says we close."""
         if self.active is None and not self.in_head and not self.closing and not self.full:
-            self.due = min(self.due, monotonic_ns() + self.door.drain_time)
+            soon = monotonic_ns() + self.door.drain_time
+            self.due = soon if self.parser is not None else min(self.due, soon)  # Of the first, `due` is when it rests.
 
     def cut(self, fault: Exception) -> bool:
         """End what is under way with `fault`, and close; tell whether there was anything under way."""

@@ -20,7 +20,7 @@ class Wire:
     """A transport as uvloop's behaves: it refuses what that refuses, and does nothing by itself.
 
     events: the calls other than writes, in order.
-    sent: what has been written. unsent: what of it a slow caller has not taken.
+    sent: what has been written. unsent: what of it a slow caller has not taken. options: set on the socket.
     """
 
     def __init__(self) -> None:
@@ -29,12 +29,16 @@ class Wire:
         self.is_closed = False
         self.is_reading = True
         self.unsent = 0
+        self.options: list[Any] = []
 
     def get_write_buffer_size(self) -> int:
         return self.unsent
 
     def get_extra_info(self, name: str) -> Any:
-        return ("192.0.2.7", 4711) if name == "peername" else None
+        return {"peername": ("192.0.2.7", 4711), "socket": self}.get(name)
+
+    def setsockopt(self, *option: Any) -> None:
+        self.options.append(option)
 
     def write(self, data: bytes) -> None:
         if self.is_closed:

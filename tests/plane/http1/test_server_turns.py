@@ -1,11 +1,14 @@
 """Who is served when: pipelining, callers that leave or read slowly, deadlines, failures."""
 
+from socket import SO_LINGER, SOL_SOCKET
+from struct import pack
 from time import monotonic_ns
 
 import pytest
 
 from core.errors import GatewayError
 from plane.exchange import Exchange
+from plane.overload import Gauge
 from tests.plane.scripted import KIB, LIMIT, Caller, Gate, answer, echo, refusal, request
 
 SECOND = 1_000_000_000
@@ -257,6 +260,8 @@ def test_a_reader_that_goes_on_runs_the_exchange_on_and_has_no_deadline() -> Non
     caller.connection.resume_writing()
     assert turns == [False]
     assert caller.take().endswith(b"0\r\n\r\n")
+    assert caller.connection.due > monotonic_ns()
+    caller.expire()
     assert caller.connection.due > monotonic_ns() + 70 * SECOND
 
 
@@ -441,10 +446,66 @@ def test_an_idle_connection_is_closed_after_its_time() -> None:
     caller = Caller()
     before = monotonic_ns()
     caller.send(request("/a"))
-    assert before + 75 * SECOND <= caller.connection.due <= monotonic_ns() + 75 * SECOND
+    due = caller.connection.due
+    assert before + SECOND <= due <= monotonic_ns() + SECOND
+    caller.expire()
+    assert caller.wire.events == []
+    assert caller.connection.due == due + 74 * SECOND
     caller.expire()
     assert caller.wire.events == ["close"]
     assert caller.take() == answer(b"GET /a ")
+
+
+@pytest.mark.parametrize("line_end", [b"", b"\r\n"])
+def test_a_connection_that_has_rested_serves_on(line_end: bytes) -> None:
+    caller = Caller()
+    caller.send(request("/a") + line_end)
+    caller.expire()
+    caller.trickle(request("/b", method="POST", body=b"body") + request("/c"))
+    assert caller.take() == answer(b"GET /a ") + answer(b"POST /b body") + answer(b"GET /c ")
+    caller.expire()
+    caller.send(b"nonsense\r\n\r\n")
+    assert caller.take() == refusal("400 Bad Request", "bad_request")
+
+
+def test_idle_connections_go_sooner_when_connections_are_crowded() -> None:
+    caller = Caller(gauge=Gauge(10, 10, 1000))
+    caller.send(request("/a"))
+    caller.expire()
+    due = caller.connection.due
+    caller.door.hurry(due - 70 * SECOND)
+    assert caller.connection.due == due
+    caller.gauge.connections = 8
+    caller.door.hurry(due - 70 * SECOND)
+    assert caller.connection.due == due - 70 * SECOND + 75 * SECOND // 10
+    caller.gauge.connections = 10
+    caller.door.hurry(due - 70 * SECOND)
+    assert caller.connection.due == due - 70 * SECOND + 75 * SECOND // 100
+    caller.expire()
+    assert caller.wire.events == ["close"]
+
+
+def test_a_crowded_connection_closes_without_resting_and_says_so() -> None:
+    caller = Caller(gauge=Gauge(1, 10, 1000))
+    caller.send(request("/a"))
+    assert caller.take() == answer(b"GET /a ", close=True)
+    assert caller.wire.events == ["close"]
+
+
+def test_connections_under_way_are_not_hurried() -> None:
+    caller = Caller(Gate(), gauge=Gauge(10, 10, 1000))
+    caller.send(request("/a", "content-length: 5", method="POST"))
+    due = caller.connection.due
+    caller.gauge.connections = 10
+    caller.door.hurry(due - 9 * SECOND)
+    assert caller.connection.due == due
+
+
+def test_a_caller_that_is_dropped_is_reset() -> None:
+    caller = Caller(Gate())
+    caller.send(request("/") * 18)
+    assert caller.wire.events == ["abort"]
+    assert caller.wire.options == [(SOL_SOCKET, SO_LINGER, pack("ii", 1, 0))]
 
 
 def test_an_idle_connection_that_does_not_close_is_given_up() -> None:
