@@ -38,7 +38,7 @@ class Leaf:
     """The entries that share a pattern, by method; `every` serves the methods that have none of their own."""
 
     def __init__(self) -> None:
-        self.methods: dict[str, Entry] = {}
+        self.methods: dict[str, Entry] | None = None
         self.every: Entry | None = None
 
 
@@ -46,7 +46,7 @@ class Node:
     """What can follow some first segments: more of them, the end of the path, or a rest of any length."""
 
     def __init__(self) -> None:
-        self.static: dict[bytes, Node] = {}
+        self.static: dict[bytes, Node] | None = None
         self.param: Node | None = None
         self.leaf: Leaf | None = None
         self.wild: Leaf | None = None
@@ -142,7 +142,7 @@ class Router:
                 leaves = [site.exact[path]] if path in site.exact else []
                 _collect(site.root, path, 1, leaves)
                 for leaf in leaves:
-                    allowed.update(leaf.methods)
+                    allowed.update(leaf.methods or ())
         if "GET" in allowed:
             allowed.add("HEAD")
         if not allowed:
@@ -157,10 +157,10 @@ def _exact(site: Site, method: str, path: bytes) -> Entry | None:
 
 
 def _serving(leaf: Leaf, method: str) -> Entry | None:
+    if leaf.methods is None:
+        return leaf.every
     entry = leaf.methods.get(method)
-    if entry is None and method == "HEAD":
-        entry = leaf.methods.get("GET")
-    return leaf.every if entry is None else entry
+    return leaf.methods.get("GET") if entry is None and method == "HEAD" else entry
 
 
 def _walk(node: Node, method: str, path: bytes, at: int) -> Entry | None:
@@ -168,7 +168,7 @@ def _walk(node: Node, method: str, path: bytes, at: int) -> Entry | None:
     end = _segment_end(path, at)
     last = end == len(path)
     entry = None
-    if node.static:
+    if node.static is not None:
         child = node.static.get(path[at:end])
         if child is not None:
             entry = _served(child, method) if last else _walk(child, method, path, end + 1)
@@ -188,7 +188,7 @@ def _served(node: Node, method: str) -> Entry | None:
 def _collect(node: Node, path: bytes, at: int, leaves: list[Leaf]) -> None:
     """Add every leaf whose pattern takes the rest of `path` from `at` on, whatever the method."""
     end = _segment_end(path, at)
-    children = [node.static.get(path[at:end]), node.param if end > at else None]
+    children = [node.static.get(path[at:end]) if node.static else None, node.param if end > at else None]
     for child in children:
         if child is not None and end < len(path):
             _collect(child, path, end + 1, leaves)
@@ -314,6 +314,8 @@ def _place(made: list[Any], site: Site, segments: list[str]) -> Leaf:
                 node.param = _node(made)
             node = node.param
         else:
+            if node.static is None:
+                node.static = {}
             child = node.static.get(segment.encode())
             if child is None:
                 child = node.static[segment.encode()] = _node(made)
@@ -344,14 +346,18 @@ def _add(leaf: Leaf, methods: tuple[str, ...], entry: Entry) -> list[str]:
     if leaf.every is not None:
         return [f"{leaf.every.pattern} takes every method of this path already"]
     if not methods:
-        if leaf.methods:
+        if leaf.methods is not None:
             return [f"{', '.join(sorted(leaf.methods))} of this path are taken already"]
         leaf.every = entry
         return []
-    taken = [method for method in methods if method in leaf.methods]
+    if leaf.methods is None:
+        leaf.methods = {}
+    taken = [
+        f"{method} is taken by {leaf.methods[method].pattern} already" for method in methods if method in leaf.methods
+    ]
     for method in methods:
         leaf.methods.setdefault(method, entry)
-    return [f"{method} is taken by {leaf.methods[method].pattern} already" for method in taken]
+    return taken
 
 
 def params(pattern: str, path: bytes) -> dict[str, str]:

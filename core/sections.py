@@ -4,9 +4,11 @@ A section is at most `LIMIT` bytes: its kind (1 byte), 3 zeros, the number of it
 strictly rising order; numbers are little-endian. Three forms:
 
     providers, models, upstreams, routes    msgpack: an array of [name, value], by name
-    consumers                               tag (8) of each name, end (4) of each record, the records; by tag.
-                                            A record is a number of keys (2), their digests (32 each), and msgpack:
-                                            [name, consumer without keys]
+    consumers                               number of grants (4), tag (8) of each name, end (4) of each record, end (4)
+                                            of each grant, the records, the grants; by tag.
+                                            A record is the number of its grant (2), the number of its keys (2), their
+                                            digests (32 each), the name. A grant is a consumer without keys in msgpack:
+                                            what those of a section have in common stands there once
     keys                                    tag (8) of each key's digest, tag (8) of the consumer it stands in; by tag
 
 Where a section ends is a matter of the name before the cut alone (but for the limit of size), so that one changed entry
@@ -16,11 +18,13 @@ index can hide a consumer, and never show another one.
 """
 
 import hashlib
+import re
 import struct
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 from operator import lt, mul
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -39,13 +43,15 @@ _ENTRIES = {"providers": 128, "models": 128, "upstreams": 128, "routes": 128, "c
 _MOST = 4
 _HEAD = struct.Struct("<B3xI")
 _ARRAY = b"\xdd"  # msgpack: an array whose length follows in 4 bytes, big-endian
-_COUNT = struct.Struct("<H")
+_GRANTS = struct.Struct("<I")
+_RECORD = struct.Struct("<HH")  # which grant, how many keys
 _DIGEST = 32
 
 _encoder = msgspec.msgpack.Encoder(order="sorted")
 _TYPES: dict[str, Any] = {"providers": Provider, "models": Model, "upstreams": Upstream, "routes": Route}
 _maps = {kind: msgspec.msgpack.Decoder(list[tuple[Name, made]]) for kind, made in _TYPES.items()}  # type: ignore[valid-type]
-_record = msgspec.msgpack.Decoder(tuple[Name, Consumer])
+_grant = msgspec.msgpack.Decoder(Consumer)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}")
 
 
 def tag(text: bytes) -> int:
@@ -60,8 +66,8 @@ def cut(config: Config) -> Iterator[tuple[str, bytes]]:
     """
     for kind in _maps:
         yield from _cut_map(kind, getattr(config, kind))
-    records: list[tuple[int, int, bytes]] = []
-    index: list[tuple[int, int, bytes]] = []
+    records: list[_Person] = []
+    index: list[_Entry] = []
     names: dict[int, str] = {}
     owners: dict[int, str] = {}
     for name, consumer in config.consumers.items():
@@ -74,23 +80,44 @@ def cut(config: Config) -> Iterator[tuple[str, bytes]]:
             if at in owners:
                 raise ConfigError([f"consumers: the key digest {digest.hex()} comes twice, in {owners[at]} and {name}"])
             owners[at] = name
-            index.append((at, 0, struct.pack("<QQ", at, own)))
-        body = _encoder.encode((name, msgspec.structs.replace(consumer, keys=())))
-        record = b"".join([_COUNT.pack(min(len(digests), 0xFFFF)), *digests, body])
-        _check_size("consumers", name, len(record) + 12)
-        records.append((own, 12, record))
-    for group in _grouped("consumers", sorted(records)):
-        ends, at = [], 0
-        for _, _, record in group:
-            at += len(record)
-            ends.append(at)
-        tags = struct.pack(f"<{len(group)}Q", *(own for own, _, _ in group))
-        places = struct.pack(f"<{len(group)}I", *ends)
-        yield "consumers", b"".join([_head("consumers", len(group)), tags, places, *(record for _, _, record in group)])
+            index.append(_Entry(at, struct.pack("<QQ", at, own)))
+        grant = _encoder.encode(msgspec.structs.replace(consumer, keys=()))
+        person = _Person(own, name.encode(), b"".join(digests), grant)
+        _check_size("consumers", name, person.size)
+        records.append(person)
+    for people in _grouped("consumers", sorted(records)):
+        yield "consumers", _people(people)
     for group in _grouped("keys", sorted(index)):
-        pairs = b"".join(pair for _, _, pair in group)
+        pairs = b"".join(item.data for item in group)
         numbers = memoryview(pairs).cast("Q")
         yield "keys", b"".join([_head("keys", len(group)), numbers[::2].tobytes(), numbers[1::2].tobytes()])
+
+
+class _Person(NamedTuple):
+    """A consumer on its way into a section. tag: of its name. digests: of its keys, end to end. grant: as msgpack."""
+
+    tag: int
+    name: bytes
+    digests: bytes
+    grant: bytes
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes at most, if its grant is nobody else's."""
+        return 8 + 4 + _RECORD.size + len(self.digests) + len(self.name) + 4 + len(self.grant)
+
+
+def _people(group: Sequence[_Person]) -> bytes:
+    """Return a section of these consumers."""
+    grants: dict[bytes, int] = {}
+    records = []
+    for person in group:
+        number = grants.setdefault(person.grant, len(grants))
+        records.append(_RECORD.pack(number, len(person.digests) // _DIGEST) + person.digests + person.name)
+    ends = [*accumulate(map(len, records)), *accumulate(map(len, grants))]
+    tags = struct.pack(f"<{len(group)}Q", *(person.tag for person in group))
+    places = struct.pack(f"<{len(ends)}I", *ends)
+    return b"".join([_head("consumers", len(group)), _GRANTS.pack(len(grants)), tags, places, *records, *grants])
 
 
 def _cut_map(kind: str, named: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
@@ -98,26 +125,40 @@ def _cut_map(kind: str, named: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
     for name in sorted(named):
         encoded = _encoder.encode((name, named[name]))
         _check_size(kind, name, len(encoded) + 5)
-        items.append((tag(name.encode()), 0, encoded))
+        items.append(_Entry(tag(name.encode()), encoded))
     for group in _grouped(kind, items):
         array = _ARRAY + len(group).to_bytes(4, "big")
-        yield kind, b"".join([_head(kind, len(group)), array, *(encoded for _, _, encoded in group)])
+        yield kind, b"".join([_head(kind, len(group)), array, *(item.data for item in group)])
 
 
-def _grouped(kind: str, items: Iterable[tuple[int, int, bytes]]) -> Iterator[list[tuple[int, int, bytes]]]:
-    """Yield `items`, (tag, further bytes, bytes) each, in groups that make a section each."""
-    group: list[tuple[int, int, bytes]] = []
+class _Entry(NamedTuple):
+    """Any other entry on its way into a section."""
+
+    tag: int
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes."""
+        return len(self.data)
+
+
+Some = TypeVar("Some", _Person, _Entry)
+
+
+def _grouped(kind: str, items: Iterable[Some]) -> Iterator[list[Some]]:
+    """Yield `items` in groups that make a section each."""
+    group: list[Some] = []
     average = _ENTRIES[kind]
     empty = _HEAD.size + 5
     size = empty
     for item in items:
-        wanted = item[1] + len(item[2])
-        ends = item[0] % average == 0 or size + wanted > LIMIT or len(group) == _MOST * average
+        ends = item.tag % average == 0 or size + item.size > LIMIT or len(group) == _MOST * average
         if group and ends:
             yield group
             group, size = [], empty
         group.append(item)
-        size += wanted
+        size += item.size
     if group:
         yield group
 
@@ -168,51 +209,77 @@ class Consumers:
     count, total: of the keys in it, as `Keys` has them, known once `records` has come to its end.
     """
 
-    __slots__ = ("blob", "count", "ends", "section", "tags", "total")
+    __slots__ = ("count", "ends", "grant_ends", "records_at", "section", "tags", "total")
 
     def __init__(self, section: bytes) -> None:
         number = _count("consumers", section)
-        start = _HEAD.size + 12 * number
-        if len(section) < start:
+        if len(section) < _HEAD.size + _GRANTS.size:
+            raise SnapshotError("consumers: the section is cut short")
+        (grants,) = _GRANTS.unpack_from(section, _HEAD.size)
+        tags = _HEAD.size + _GRANTS.size
+        ends = tags + 8 * number
+        self.records_at = ends + 4 * (number + grants)
+        if len(section) < self.records_at or not 0 < grants <= number:
             raise SnapshotError("consumers: the section is cut short")
         whole = memoryview(section)
         self.section = section
-        self.tags = whole[_HEAD.size : _HEAD.size + 8 * number].cast("Q")
-        self.ends = whole[_HEAD.size + 8 * number : start].cast("I")
-        self.blob = whole[start:]
+        self.tags = whole[tags:ends].cast("Q")
+        self.ends = whole[ends : ends + 4 * number].cast("I")
+        self.grant_ends = whole[ends + 4 * number : self.records_at].cast("I")
         self.count = -1
         self.total = 0
 
     def records(self) -> Iterator[tuple[str, Consumer, bytes]]:
         """Yield (name, consumer without keys, digests of its keys) of each record; SnapshotError at a wrong one."""
-        last, start, count, total = -1, 0, 0, 0
-        for index, (own, end) in enumerate(zip(self.tags, self.ends, strict=True)):
-            if own <= last or not start < end <= len(self.blob):
-                raise SnapshotError("consumers: the records are not in order")
-            name, consumer, digests = self.record(index)
-            if tag(name.encode()) != own or consumer.keys:
-                raise SnapshotError(f"consumers: {name!r} stands where another one belongs")
+        size = len(self.section) - self.records_at
+        if self.ends[-1] > size or self.ends[-1] + self.grant_ends[-1] != size or not _rise(self.grant_ends):
+            raise SnapshotError("consumers: the section is not as long as it says")
+        if not _rise(self.ends) or not _rise(self.tags):
+            raise SnapshotError("consumers: the records are not in order")
+        grants: dict[int, Consumer] = {}
+        count, total = 0, 0
+        for index, own in enumerate(self.tags):
+            number, digests, name = self._parts(index)
+            if number not in grants:
+                grants[number] = self._grant(number)
+            if tag(name) != own or not _NAME.fullmatch(name.decode("latin-1")):
+                raise SnapshotError("consumers: one stands where another one belongs")
             for at in range(0, len(digests), _DIGEST):
                 total += own * tag(digests[at : at + _DIGEST])
                 count += 1
-            last, start = own, end
-            yield name, consumer, digests
-        if start != len(self.blob):
-            raise SnapshotError("consumers: bytes that no record holds")
+            yield name.decode(), grants[number], digests
+        if len(grants) != len(self.grant_ends):
+            raise SnapshotError("consumers: a grant that nobody has")
         self.count, self.total = count, total
 
     def record(self, index: int) -> tuple[str, Consumer, bytes]:
-        """Return the record at `index` as `records` yields it."""
-        start = self.ends[index - 1] if index else 0
-        data = self.blob[start : self.ends[index]].tobytes()
-        if len(data) < _COUNT.size:
+        """Return the record at `index` as `records` yields it, once that has come to its end."""
+        number, digests, name = self._parts(index)
+        return name.decode(), self._grant(number), digests
+
+    def _parts(self, index: int) -> tuple[int, bytes, bytes]:
+        """Return the number of the grant, the digests and the name of a record."""
+        start = self.records_at + (self.ends[index - 1] if index else 0)
+        data = self.section[start : self.records_at + self.ends[index]]
+        if len(data) < _RECORD.size:
             raise SnapshotError("consumers: a record is cut short")
-        body = _COUNT.size + _DIGEST * _COUNT.unpack_from(data)[0]
+        number, keys = _RECORD.unpack_from(data)
+        name = _RECORD.size + _DIGEST * keys
+        return number, data[_RECORD.size : name], data[name:]
+
+    def _grant(self, number: int) -> Consumer:
+        """Return what a grant of the section allows."""
+        if number >= len(self.grant_ends):
+            raise SnapshotError("consumers: there is no such grant")
+        base = self.records_at + self.ends[-1]
+        start = base + (self.grant_ends[number - 1] if number else 0)
         try:
-            name, consumer = _record.decode(memoryview(data)[body:])
+            consumer = _grant.decode(self.section[start : base + self.grant_ends[number]])
         except (msgspec.MsgspecError, RecursionError, ValueError) as error:
             raise SnapshotError(f"consumers: {str(error)[:200]}") from None
-        return name, consumer, data[_COUNT.size : body]
+        if consumer.keys:
+            raise SnapshotError("consumers: a grant has keys")
+        return consumer
 
 
 class Keys:
@@ -232,7 +299,7 @@ class Keys:
         whole = memoryview(section)[_HEAD.size :].cast("Q")
         self.tags = whole[: self.count]
         self.owners = whole[self.count :]
-        if not all(map(lt, self.tags, self.tags[1:])):
+        if not _rise(self.tags):
             raise SnapshotError("keys: they are not in order")
         self.total = sum(map(mul, self.tags, self.owners))
 
@@ -282,6 +349,11 @@ class Directory:
         part = self.consumers[at]
         place = bisect_left(part.tags, own)
         return part.record(place) if place < len(part.tags) and part.tags[place] == own else None
+
+
+def _rise(numbers: memoryview) -> bool:
+    """Tell whether each is larger than the one before it, and the first at least 0."""
+    return all(map(lt, numbers, numbers[1:]))
 
 
 def _firsts(kind: str, parts: Sequence[Consumers] | Sequence[Keys]) -> list[int]:

@@ -17,7 +17,7 @@ from core.wire import FORMAT, Ack, Draining, Frame, FrameReader, Hello, Nack, Ne
 from plane.compile import compile_steps
 from plane.delivery import Delivery
 from plane.incoming import Incoming
-from plane.release import Release
+from plane.release import Release, trim
 from plane.runtime import Runtime
 from plane.steps import Steps, paced
 
@@ -203,6 +203,7 @@ class Feed:
                 self.release.watch(self.live.site)
             self.live, self.generation = runtime, generation
             gc.freeze()
+            trim()
         finally:
             self.swapping = False
             gc.enable()
