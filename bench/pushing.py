@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
-from bench.process import memory
+from bench.process import BenchError, memory
 from core.cells import Cells, size_for
 from core.model import Config, Consumer, Key, Limits, Match, Model, Provider, Route, Target, Upstream
 from core.snapshot import Snapshot
@@ -27,6 +27,7 @@ __all__ = ["Pushed", "Worker", "key_of", "large", "worker"]
 
 ROOT = Path(__file__).parents[1]
 DEADLINE = 60.0
+CAPS = '{"limits": {"connections": 1024}}'
 
 
 def key_of(number: int) -> str:
@@ -119,7 +120,7 @@ class Worker:
     ) -> Pushed:
         """Push a snapshot as control does; `change` alters the sections that are sent."""
         began = time.perf_counter()
-        self.say(Push(snapshot.version, snapshot.digest, snapshot.manifest, dict(secrets or {})))
+        self.say(Push(snapshot.version, snapshot.digest, 1, snapshot.manifest, dict(secrets or {})))
         answer = self.hear()
         sent: list[bytes] = []
         if isinstance(answer, Need):
@@ -151,7 +152,7 @@ def worker(folder: Path) -> Iterator[Worker]:
         control.settimeout(DEADLINE)
         reading, writing = os.pipe()
         command = [sys.executable, "-m", "plane", "--worker", "0", "--drain", "1", "--data", str(folder)]
-        command += ["--control", str(folder / "control.sock")]
+        command += ["--control", str(folder / "control.sock"), "--listen", CAPS]
         command += ["--listen-fd", str(door.fileno()), "--notify-fd", str(writing)]
         process = subprocess.Popen(
             command,
@@ -163,10 +164,11 @@ def worker(folder: Path) -> Iterator[Worker]:
         os.close(writing)
         try:
             connection, _ = control.accept()
-        except BaseException:
+        except BaseException as error:
             process.kill()
             process.wait()
-            raise
+            said = (folder / "log").read_text(errors="replace")[-2000:]
+            raise BenchError(f"the worker did not connect: {said}") from error
         finally:
             os.close(reading)
         with Worker(process, door.getsockname()[1], connection) as made:
