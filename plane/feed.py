@@ -208,6 +208,11 @@ class Feed:
             self.swapping = False
             gc.enable()
 
+    def introduce(self) -> None:
+        """Connect anew, so that control hears what is served by now, unless the answer to a push will say it."""
+        if self.writer is not None and not self.under_way:
+            self.writer.close()
+
     def drain(self) -> None:
         """Tell control, and one that is connected to later, to wait for this worker no more."""
         self.draining = True

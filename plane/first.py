@@ -52,6 +52,8 @@ async def _from_disk(feed: Feed, data: Path) -> None:
         try:
             if await feed.start(found.snapshot, envelope.secrets, envelope.generation):
                 log.info("from-disk", extra={"fields": fields})
+                # Control, if it is there, takes this worker for one that serves nothing.
+                feed.introduce()
             return
         except (SnapshotError, ConfigError, OSError) as error:
             refuse(f"{envelope.version}-{envelope.generation}", str(error))

@@ -99,8 +99,9 @@ async def test_a_control_that_says_nothing_is_not_waited_for_any_longer_than_tha
     await start.control.listen()
     start.begin()
     assert await start.serves() == [(1, "sk-saved")]
-    # It comes to its senses: what is served already is not built again.
-    await start.control.meet()
+    # It comes to its senses: it is told what is served, and that is not built again.
+    assert (await start.control.meet()).version == 0
+    assert (await start.control.meet()).version == 1
     assert await start.control.push(snapshot(1), VENDOR) == Ack(1, snapshot(1).digest, 1)
     assert len(start.live.runtimes) == 1
     assert isinstance(await start.control.push(snapshot(2), VENDOR), Ack)
@@ -137,6 +138,9 @@ async def test_a_push_that_cannot_be_served_leads_to_the_disk(start: Start, pati
     await start.control.meet()
     assert isinstance(await start.control.push(snapshot(2), {}), Nack)
     assert await start.serves() == [(1, "sk-saved")]
+    # And control, which saw it refuse, is told that it serves.
+    hello = await start.control.meet()
+    assert (hello.version, hello.digest, hello.generation) == (1, snapshot(1).digest, 1)
 
 
 async def test_a_control_that_dies_in_the_middle_of_a_push_leads_to_the_disk(start: Start, patient: None) -> None:

@@ -1,6 +1,8 @@
 """plane.lastgood: what a worker finds of what control saved, and of files that are not as control left them."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -84,3 +86,10 @@ def test_a_pipe_or_a_huge_file_under_the_name_of_an_envelope_is_passed_over(data
     found = Found(data)
     assert found.versions == [2]
     assert set(found.refused) == {"4-1", "3-1"}
+
+
+def test_a_worker_that_control_serves_never_loads_the_library_of_the_seals() -> None:
+    """It takes 7 MB, in each worker."""
+    program = "import sys, plane.main; print([name for name in sys.modules if name.startswith('cryptography')])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
