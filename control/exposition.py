@@ -23,7 +23,7 @@ from core.tally import CallRow
 
 __all__ = ["DERIVED", "Derived", "Exposition"]
 
-STATES = ("serving", "starting", "refused", "absent")
+STATES = ("serving", "starting", "refused", "draining", "absent")
 
 
 class Derived(Struct, frozen=True):

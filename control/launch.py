@@ -50,7 +50,7 @@ def launch(config_path: Path, data: Path | None, *, control: bool, plane: bool) 
     addresses: dict[str, str] = {"data": str(home)}
     if control:
         feed, admin = bind_unix(home / CONTROL), bind_unix(home / ADMIN)
-        public = None if loaded.static.control.address == "off" else bind_tcp(loaded.static.control.address)
+        public = _public(loaded.static.control.address)
         children.append(_control(config_path, home, feed, admin, public, loaded.static.access_log))
         addresses["admin"] = str(home / ADMIN)
         if public is not None:
@@ -106,6 +106,16 @@ def _control(
     if access_log != "off":
         arguments += ["--access-log", access_log if access_log == "stdout" else _writable(access_log)]
     return Child("control", arguments, tuple(handles), dict(os.environ))
+
+
+def _public(address: str) -> socket.socket | None:
+    """Return the listening socket of `control.address`, None for ``off``; raises DataError."""
+    if address == "off":
+        return None
+    try:
+        return bind_tcp(address)
+    except DataError as error:
+        raise DataError(f"{error} (control.address; `off` does without it)") from None
 
 
 def _writable(path: str) -> str:

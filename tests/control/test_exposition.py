@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families as read_text
 from control.exposition import DERIVED, Exposition
 from core.metrics import LAYOUT, SIZE, WORKER, slot
 from core.usage import UsageEvent
-from core.wire import Counts
+from core.wire import Counts, Draining
 
 ROOT = Path(__file__).parents[2]
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -118,6 +118,19 @@ async def test_workers_and_versions_are_shown(exposition: Exposition, control: A
     found = values(page(exposition))
     assert (found["headgate_snapshot_version"], found['headgate_workers{state="serving"}']) == (1, 2)
     assert found['headgate_worker_snapshot_version{worker="2"}'] == 1
+
+
+async def test_a_worker_is_counted_in_the_state_that_status_shows(exposition: Exposition, control: Any) -> None:
+    first, _ = await control.serving(0, 1)
+    await (await control.worker(2)).push()
+    first.send(Draining())
+    await control.until(lambda: control.feed.peers[0].draining)
+    states = [worker.state for worker in control.feed.states()]
+    found = values(page(exposition))
+    assert {state: found[f'headgate_workers{{state="{state}"}}'] for state in states} == {
+        state: states.count(state) for state in states
+    }
+    assert set(states) == {"draining", "serving", "starting"}
 
 
 @pytest.mark.parametrize(("accept", "read"), [("", read_text), (OPENMETRICS, read_openmetrics)])

@@ -7,12 +7,14 @@ search of the wrong places, or of nothing, fails.
 
 import base64
 import json
+import ssl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.conformance.answers import CHUNK, DONE, LAST_CHUNK, STREAM_HEAD, chunk, failure, sized
+from tests.e2e.certificates import Authority
 from tests.e2e.harness import PROVIDER_KEY, Gateway, chat_request, digest, eventually, gateway, get, post
 from tests.providers.scripted import Upstream, fin
 
@@ -33,6 +35,7 @@ CANARIES = {
     "a body of an unknown model": "canary refused body 18f4",
     "a URL with a password": "canary-userinfo-c0c0",
     "an answer that is cut short": "canary cut answer a5a5",
+    "a prompt over TLS": "canary tls prompt f3f3",
     "a secret written into the config": "canary-config-secret-5e5e",
 }
 MARKER = "marker-that-is-kept"
@@ -98,6 +101,28 @@ def visit(served: Gateway, upstream: Upstream) -> None:
     assert served.call(f"GET /nowhere?key={CANARIES['a query']} HTTP/1.1\r\nhost: x\r\n\r\n".encode()).status == 404
 
 
+def visit_over_tls(served: Gateway, ours: Authority, theirs: Authority) -> None:
+    """Call with a certificate, and try to without one."""
+    request = chat_request(CANARIES["a prompt over TLS"], key=CANARIES["a caller's key"])
+
+    def call(context: ssl.SSLContext) -> int:
+        with served.connect_tls(context) as caller:
+            caller.send(request)
+            return caller.receive().status
+
+    context = ours.context("http/1.1")
+    with pytest.raises((OSError, AssertionError)):
+        call(context)
+    context.load_cert_chain(theirs.certificate, theirs.key)
+    assert call(context) == 200
+
+
+def line_of(key: Path) -> str:
+    """Return a line from the middle of a key's PEM."""
+    lines = key.read_text().splitlines()
+    return lines[len(lines) // 2]
+
+
 def forms(secret: str) -> Iterator[bytes]:
     """Yield a secret as it might be found: as it is, with JSON's or a URL's escapes, in base64."""
     yield secret.encode()
@@ -114,21 +139,28 @@ def places(served: Gateway, access_log: Path) -> dict[str, bytes]:
     return found | {"the log": served.log.encode(), "the access log": access_log.read_bytes()}
 
 
-def assert_none(found: Mapping[str, bytes]) -> None:
+def assert_none(found: Mapping[str, bytes], canaries: Mapping[str, str]) -> None:
     """Fail with every canary that was found, and where."""
     assert [
         f"{kind} is in {place}"
         for place, data in found.items()
-        for kind, secret in CANARIES.items()
+        for kind, secret in canaries.items()
         if any(form in data for form in forms(secret))
     ] == []
 
 
 def test_no_secret_and_no_content_is_left_anywhere(tmp_path: Path) -> None:
     access_log = tmp_path / "access.log"
-    with Upstream() as upstream, gateway(config(upstream.port), static=f"access_log: {access_log}\n") as served:
+    for name in ("ours", "theirs"):
+        (tmp_path / name).mkdir()
+    ours, theirs = Authority(tmp_path / "ours"), Authority(tmp_path / "theirs")
+    canaries = CANARIES | {"the gateway's TLS key": line_of(ours.key), "a caller's TLS key": line_of(theirs.key)}
+    static = f"access_log: {access_log}\n"
+    https = f"{ours.https}, client_ca: {theirs.ca}"
+    with Upstream() as upstream, gateway(config(upstream.port), static=static, https=https) as served:
         visit(served, upstream)
-        eventually(lambda: access_log.exists() and len(access_log.read_text().splitlines()) == 12)
+        visit_over_tls(served, ours, theirs)
+        eventually(lambda: access_log.exists() and len(access_log.read_text().splitlines()) == 13)
         shown = {
             "the metrics": served.fetch("/metrics")[2].encode(),
             "the status": json.dumps(served.admin("GET", "/v1/status")[1]).encode(),
@@ -141,9 +173,8 @@ def test_no_secret_and_no_content_is_left_anywhere(tmp_path: Path) -> None:
         served.stop()
         ended = places(served, access_log)
         assert upstream.failures == []
-    assert_none(shown)
-    assert_none(running)
-    assert_none(ended)
+    for found in (shown, running, ended):
+        assert_none(found, canaries)
     assert MARKER.encode() in ended["the access log"]
     assert any(MARKER.encode() in data for place, data in running.items() if "/rings/" in place)
     assert b"alice" in shown["the metrics"]

@@ -2,13 +2,16 @@
 
 import os
 import signal
+import socket
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.conftest import Stage
-from tests.e2e.harness import chat_request, eventually, gateway
+from tests.e2e.harness import chat_request, eventually, gateway, headgate
 
 
 def requests_of(stage: Stage, **labels: str) -> float:
@@ -70,3 +73,31 @@ def test_the_api_is_not_there_over_tcp(stage: Stage) -> None:
 def test_the_page_is_the_same_on_the_socket(stage: Stage) -> None:
     names = {family.name for family in text_string_to_metric_families(stage.gateway.fetch("/metrics")[2])}
     assert {"headgate_requests", "headgate_workers", "process_cpu_seconds"} <= names
+
+
+@pytest.mark.parametrize(
+    ("static", "said"),
+    [
+        (
+            "control: {{address: 127.0.0.1:{port}}}",
+            "cannot listen on 127.0.0.1:{port}: Address already in use (control",
+        ),
+        (
+            "control: {{address: 'off'}}\naccess_log: {folder}/absent/log",
+            "access_log: cannot write to {folder}/absent/log",
+        ),
+        ("control: {{address: 'off'}}\naccess_log: {folder}/.", "access_log: cannot write to {folder}/."),
+    ],
+)
+def test_what_cannot_be_opened_ends_the_start_with_the_key_that_names_it(static: str, said: str) -> None:
+    with (
+        tempfile.TemporaryDirectory(prefix="hg-", dir="/tmp") as folder,
+        socket.create_server(("127.0.0.1", 0)) as taken,
+    ):
+        names = {"folder": folder, "port": taken.getsockname()[1]}
+        config = Path(folder, "headgate.yaml")
+        config.write_text(static.format(**names) + "\n")
+        ended = headgate("control", "--config", str(config), "--data", f"{folder}/data")
+    assert ended.returncode == 1
+    assert said.format(**names) in ended.stderr
+    assert "Traceback" not in ended.stderr

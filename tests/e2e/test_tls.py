@@ -269,7 +269,8 @@ def test_files_that_cannot_be_used_end_the_start_with_a_clear_error(
         https += f", client_ca: {tmp_path}/absent.pem"
     else:
         authority.key.write_text("-----BEGIN ENCRYPTED PRIVATE KEY-----\nMAA=\n-----END ENCRYPTED PRIVATE KEY-----\n")
-    (tmp_path / "headgate.yaml").write_text(f"listen: {{http: 127.0.0.1:0, https: {{address: 127.0.0.1:0, {https}}}}}")
+    listen = f"listen: {{http: 127.0.0.1:0, https: {{address: 127.0.0.1:0, {https}}}}}\n"
+    (tmp_path / "headgate.yaml").write_text(listen + "control: {address: 127.0.0.1:0}\n")
     found = headgate("up", "--config", str(tmp_path / "headgate.yaml"), "--data", "/tmp/hg-tls-never")
     assert found.returncode == 1
     assert "listen.https" in found.stderr
