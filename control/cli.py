@@ -94,8 +94,8 @@ def headgate() -> None:
 def up(config: Path, data: Path | None) -> int:
     """Run the whole gateway: a supervisor, the control process and the workers.
 
-    Stays in the foreground and logs to standard error. SIGTERM, SIGINT or SIGHUP lets calls in flight finish, for as
-    long as listen.drain says; a second signal ends it at once.
+    Stays in the foreground and logs to standard error. SIGTERM or SIGINT lets calls in flight finish, for as long as
+    listen.drain says; a second such signal ends it at once. SIGHUP reads the config again and applies it.
     """
     return launch(config, data, control=True, plane=True)
 

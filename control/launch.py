@@ -17,6 +17,7 @@ from control.datadir import ADMIN, CONSOLE, CONTROL, DataError, bind_tcp, bind_u
 from control.descriptors import connections, raise_limit
 from control.load import load
 from control.log import Log
+from control.notify import ServiceManager
 from control.secrets import references
 from control.supervise import Supervisor
 from core.cells import Cells, size_for
@@ -39,6 +40,7 @@ def launch(config_path: Path, data: Path | None, *, control: bool, plane: bool) 
     """
     loaded = load(config_path)
     log = Log("supervisor")
+    manager = ServiceManager(os.environ)
     listen = loaded.static.listen
     drain = parse_duration(listen.drain) / 1e9
     home = prepare(data or Path(loaded.static.data))
@@ -82,7 +84,17 @@ def launch(config_path: Path, data: Path | None, *, control: bool, plane: bool) 
     log("starting", pid=os.getpid(), config=config_path, workers=listen.workers if plane else 0, **addresses)
     try:
         patience = drain + AFTER_DRAIN
-        return Supervisor(children, log, worker_ended, ready, patience, make_worker if plane else None, consoles).run()
+        return Supervisor(
+            children,
+            log,
+            worker_ended,
+            ready,
+            patience,
+            manager,
+            loaded.static,
+            make_worker if plane else None,
+            consoles,
+        ).run()
     finally:
         log("stopped", pid=os.getpid())
         for handle in held:

@@ -27,11 +27,13 @@ from control.metrics import WorkerCounts
 from control.orphans import Orphans
 from control.public import public_application
 from control.publish import Active, Publisher
+from control.reload import reload
 from control.resume import resume
 from control.server import AdminServer
 from control.supervise import CONFIG_REFUSED
-from control.talk import Ready, Serving, line, to_control
+from control.talk import Ready, Reload, Serving, Workers, line, to_control
 from core.errors import ConfigError
+from core.model import Static
 
 __all__ = ["main"]
 
@@ -90,7 +92,7 @@ async def serve(asked: argparse.Namespace, files: SnapshotFiles, active: Active,
         *(asyncio.create_task(server.serve(), name="api") for server in servers),
         asyncio.create_task(intake.run(), name="usage"),
         asyncio.create_task(Orphans(asked.data / "rings", intake, feed.peers, log).run(), name="orphans"),
-        asyncio.create_task(_follow(asked.supervisor_fd, feed), name="supervisor"),
+        asyncio.create_task(_follow(asked, feed, publisher, log), name="supervisor"),
     }
     ended, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
     status = 0
@@ -114,21 +116,30 @@ async def serve(asked: argparse.Namespace, files: SnapshotFiles, active: Active,
     return status
 
 
-async def _follow(handle: int, feed: Feed) -> None:
+async def _follow(asked: argparse.Namespace, feed: Feed, publisher: Publisher, log: Log) -> None:
     """Take in the supervisor's lines until it is gone; tell it that we serve, and later that every worker does."""
-    lines, writer = await asyncio.open_connection(sock=socket.socket(fileno=handle))
+    lines, writer = await asyncio.open_connection(sock=socket.socket(fileno=asked.supervisor_fd))
+    telling: set[asyncio.Task[None]] = set()
 
     async def tell() -> None:
         writer.write(line(Serving()).encode() + b"\n")
         await feed.all_serving()
         writer.write(line(Ready()).encode() + b"\n")
 
-    told = asyncio.create_task(tell())
+    async def read_again(static: Static) -> None:
+        writer.write(line(await reload(publisher, asked.config, static, log)).encode() + b"\n")
+
+    telling.add(asyncio.create_task(tell()))
     try:
         while said := await lines.readline():
-            feed.heard(to_control(said))
+            match to_control(said):
+                case Workers() as workers:
+                    feed.heard(workers)
+                case Reload(static):
+                    telling.add(asyncio.create_task(read_again(static)))
     finally:
-        told.cancel()
+        for task in telling:
+            task.cancel()
         writer.close()
 
 

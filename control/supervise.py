@@ -1,4 +1,4 @@
-"""The supervisor: starts the processes, replaces the dead, drains all of them at the end.
+"""The supervisor: starts the processes, replaces the dead and those it is asked to, drains all of them at the end.
 
 It has no threads and no event loop: one selector waits for signals (through a wakeup descriptor), for lines from the
 other processes, and for the next deadline. So nothing that hangs a child can hang the supervisor.
@@ -24,9 +24,11 @@ from functools import partial
 from control.child import Child, bound_to
 from control.console import Console
 from control.log import Log
+from control.notify import ServiceManager
 from control.roll import ControlRestart, Replacement, Roll
-from control.talk import Ready, Serving, Workers, from_control, line
+from control.talk import Ready, Reload, Reloaded, Serving, Workers, from_control, line
 from control.wires import Lines
+from core.model import Static
 
 __all__ = ["CONFIG_REFUSED", "Supervisor"]
 
@@ -41,6 +43,7 @@ class Supervisor:
     on_ready: called once, when control says that every worker serves the active snapshot; with no control child, when
     every worker has said that it serves.
     patience: seconds from SIGTERM to SIGKILL; longer than a worker takes to drain.
+    manager: who started us, if it wants to hear of it. static: the static keys in force, for a reload to compare with.
     make_worker: makes a worker for an index. consoles: listening sockets on which a restart may be asked for.
     """
 
@@ -49,8 +52,12 @@ class Supervisor:
     worker_ended: Callable[[int], None]
     on_ready: Callable[[], None]
     patience: float
+    manager: ServiceManager
+    static: Static = field(default_factory=Static)
     make_worker: Callable[[int], Child] | None = None
     consoles: Sequence[socket.socket] = ()
+    _sign_of_life: float = 0.0  # when the next is due
+    _reloads: int = 0  # asked of control and not answered
     _replacement: Replacement | None = None
     _replacing: Lines | None = None  # who asked for it
     _selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
@@ -77,13 +84,57 @@ class Supervisor:
                 return self._status
             self._start_due()
             self._replace()
+            self._report()
             for key, _ in self._selector.select(self._wait()):
                 key.data()
 
     def _signalled(self, numbers: bytes) -> None:
         for number in numbers:
-            if number != signal.SIGCHLD:
+            if number == signal.SIGHUP:
+                self._reload()
+            elif number != signal.SIGCHLD:
                 self._stop(signal.Signals(number).name)
+
+    def _report(self) -> None:
+        """Tell the service manager how things are."""
+        workers = [child for child in self.children if child.worker >= 0 and child.role == "kept"]
+        control = [child for child in self.children if child.worker < 0]
+        serving = sum(child.serving for child in workers)
+        status = [f"{serving} of {len(workers)} workers serve"] if workers else []
+        status += ["control serves" if child.serving else "control does not serve" for child in control]
+        self.manager.status(", ".join(status))
+        # With workers, they are what counts: they serve with control away, too.
+        if not self._deadline and all(child.serving for child in workers or control):
+            self.manager.ready()
+        if self.manager.watchdog is not None and (now := time.monotonic()) >= self._sign_of_life:
+            self._sign_of_life = now + self.manager.watchdog
+            self.manager.alive()
+
+    def _reload(self) -> None:
+        """Have control read the config again; it answers with `Reloaded`."""
+        if self._deadline:
+            return
+        self.log("reload")
+        self.manager.reloading()
+        self._reloads += 1
+        control = [child.line for child in self.children if child.worker < 0 and child.serving and child.line]
+        for end in control:
+            end.send(line(Reload(self.static)))
+        if not control:
+            self._reload_failed("no control process of this supervisor serves")
+
+    def _reloaded(self, answer: Reloaded) -> None:
+        self._reloads = max(0, self._reloads - 1)
+        keys = {"needs_restart": ",".join(answer.needs_restart)} if answer.needs_restart else {}
+        self.log("reloaded", result=answer.result, version=answer.version, **keys)
+        if not self._reloads:
+            self.manager.reloaded()
+
+    def _reload_failed(self, reason: str) -> None:
+        if self._reloads:
+            self._reloads = 0
+            self.log("reloaded", result="failed", reason=reason)
+            self.manager.reloaded()
 
     def _wait(self) -> float | None:
         """Return seconds until something is due, None if only a signal or a line can be next."""
@@ -93,6 +144,8 @@ class Supervisor:
             moments.append(due)
         if self._deadline:
             moments = [self._deadline]
+        if self.manager.watchdog is not None:
+            moments.append(self._sign_of_life)
         return max(0.0, min(moments) - time.monotonic()) if moments else None
 
     def _start_due(self) -> None:
@@ -131,6 +184,8 @@ class Supervisor:
                     child.serving = True
                 case Ready():
                     self._become_ready()
+                case Reloaded() as answer:
+                    self._reloaded(answer)
             return
         child.hear(said)
         self._tell()
@@ -160,6 +215,8 @@ class Supervisor:
     def _ended(self, child: Child, reason: str, pid: int = 0) -> None:
         """Take note of the end of a child; unless it is to be no more, it gets a time for its next start."""
         child.ended = reason
+        if child.worker < 0:
+            self._reload_failed("the control process ended")
         if child.role != "kept":
             self.children.remove(child)
         if self._deadline or child.role == "leaving" or child.asked:
@@ -255,6 +312,7 @@ class Supervisor:
         """The first time: begin the drain. Again: kill what is left."""
         if not self._deadline:
             self.log("stopping", reason=reason, deadline=f"{self.patience:g}s")
+            self.manager.stopping()
             self._deadline = time.monotonic() + self.patience
             for child in self._left(workers=True) or self._left():
                 child.send_signal(signal.SIGTERM)

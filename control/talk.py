@@ -5,7 +5,21 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-__all__ = ["FromControl", "Listed", "Ready", "Serving", "ToControl", "Workers", "from_control", "line", "to_control"]
+from core.model import Static
+
+__all__ = [
+    "FromControl",
+    "Listed",
+    "Ready",
+    "Reload",
+    "Reloaded",
+    "Serving",
+    "ToControl",
+    "Workers",
+    "from_control",
+    "line",
+    "to_control",
+]
 
 
 class Listed(Struct, frozen=True, omit_defaults=True):
@@ -35,6 +49,24 @@ class Workers(_Said, frozen=True):
     workers: tuple[Listed, ...]
 
 
+class Reload(_Said, frozen=True):
+    """Supervisor to control: read ``--config`` again and apply it. static: the static keys in force."""
+
+    static: Static
+
+
+class Reloaded(_Said, frozen=True):
+    """Control to supervisor, for each `Reload`: how it ended, and the version that is active.
+
+    result: ``active``, ``same`` (nothing has changed), ``refused`` (a worker did not take it) or ``wrong`` (the config
+    has problems, which are in control's log). needs_restart: the static keys that differ from those in force.
+    """
+
+    result: Literal["active", "same", "refused", "wrong"]
+    version: int
+    needs_restart: tuple[str, ...] = ()
+
+
 class Serving(_Said, frozen=True):
     """Control to supervisor, once: it has a config, and takes workers and calls of its API."""
 
@@ -43,8 +75,8 @@ class Ready(_Said, frozen=True):
     """Control to supervisor, once: every worker on the list serves the active config."""
 
 
-ToControl = Workers
-FromControl = Serving | Ready
+ToControl = Workers | Reload
+FromControl = Serving | Ready | Reloaded
 
 _encoder = msgspec.json.Encoder()
 _from_control: msgspec.json.Decoder[FromControl] = msgspec.json.Decoder(FromControl)

@@ -2,11 +2,13 @@
 
 import selectors
 import socket
+from collections import deque
 from collections.abc import Callable
 
 __all__ = ["Lines"]
 
 LONGEST = 4096  # bytes of a line that comes in
+MOST_WAITING = 16  # lines that the other end has no room for yet
 
 
 class Lines:
@@ -23,7 +25,7 @@ class Lines:
         self._heard = heard
         self._rest = b""
         self._unsent = b""
-        self._next = b""
+        self._waiting: deque[bytes] = deque(maxlen=MOST_WAITING)
         selector.register(end, selectors.EVENT_READ, self._ready)
 
     def _ready(self) -> None:
@@ -47,15 +49,14 @@ class Lines:
             self.close()
 
     def send(self, line: str) -> None:
-        """Send a line. While the other end has no room, the latest one waits in the place of those before it."""
-        self._next = line.encode() + b"\n"
+        """Send a line. While the other end has no room it waits; the oldest goes where too many do."""
+        self._waiting.append(line.encode() + b"\n")
         self._flush()
 
     def _flush(self) -> None:
         try:
-            while self.open and (self._unsent or self._next):
-                if not self._unsent:
-                    self._unsent, self._next = self._next, b""
+            while self.open and (self._unsent or self._waiting):
+                self._unsent = self._unsent or self._waiting.popleft()
                 self._unsent = self._unsent[self._end.send(self._unsent) :]
         except BlockingIOError:
             self._selector.modify(self._end, selectors.EVENT_READ | selectors.EVENT_WRITE, self._ready)

@@ -168,13 +168,15 @@ SUPERVISE = """
 import os, sys
 from control.log import Log
 from control.child import Child
+from control.notify import ServiceManager
 from control.supervise import Supervisor
 children = [
     Child(f"worker-{index}", [name], (), dict(os.environ), worker=index) for index, name in enumerate(sys.argv[1:])
 ]
 log = Log("supervisor")
 patience = float(os.environ["TEST_PATIENCE"])
-sys.exit(Supervisor(children, log, lambda index: log("reaped", worker=index), lambda: log("ready"), patience).run())
+reaped, ready = lambda index: log("reaped", worker=index), lambda: log("ready")
+sys.exit(Supervisor(children, log, reaped, ready, patience, ServiceManager(os.environ)).run())
 """
 STEADY = "import signal; print('steady', flush=True); signal.pause()"
 STUBBORN = """
