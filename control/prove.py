@@ -12,7 +12,7 @@ __all__ = ["Proof", "prove"]
 
 
 class Proof(NamedTuple):
-    """A config that every worker can build. snapshot: the config cut into sections, as version 1."""
+    """A config that every worker can build. config: its providers at least. snapshot: all of it, as version 1."""
 
     config: Config
     snapshot: Snapshot

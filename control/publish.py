@@ -11,7 +11,7 @@ from msgspec import Struct
 from control.feed import Feed, Offer
 from control.lastgood import SnapshotFiles
 from control.log import Log
-from control.prove import prove
+from control.prover import prove_apart
 from control.secrets import resolve
 from core.lastgood import Envelope
 from core.snapshot import Snapshot, renumbered
@@ -92,8 +92,7 @@ class Publisher:
         does not compile; OSError if the disk does not take it, and then nothing has changed.
         """
         async with self._turn:
-            # In a thread: parsing 100,000 consumers takes seconds, and status must answer meanwhile.
-            config, proved = await asyncio.to_thread(prove, path)
+            config, proved = await prove_apart(path)
             secrets = await asyncio.to_thread(resolve, config)
             digest = proved.digest
             source = digest if path == self._config_path else self.active.source
