@@ -54,14 +54,12 @@ class Orphans:
 
     def drain(self, path: Path) -> int:
         """Take one batch, if nobody holds the ring; return its bytes, 0 where there is nothing to take."""
-        file = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            file = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
             try:
-                return self._drain_locked(file, path)
+                return self._drain_open(file, path)
             finally:
-                # Closing is not enough: while the memory is mapped the lock would stay.
-                fcntl.flock(file, fcntl.LOCK_UN)
+                os.close(file)
         except BlockingIOError:
             return 0
         except (OSError, ValueError) as error:
@@ -69,8 +67,14 @@ class Orphans:
                 self._said.add(str(error))
                 self.log("orphan-kept", file=path, reason=error)
             return 0
+
+    def _drain_open(self, file: int, path: Path) -> int:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            return self._drain_locked(file, path)
         finally:
-            os.close(file)
+            # Closing is not enough: while the memory is mapped the lock would stay.
+            fcntl.flock(file, fcntl.LOCK_UN)
 
     def _drain_locked(self, file: int, path: Path) -> int:
         if not os.fstat(file).st_size:

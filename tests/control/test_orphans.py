@@ -119,6 +119,10 @@ def test_no_rings_are_no_orphans(tmp_path: Path, intake: Intake) -> None:
     assert Orphans(tmp_path / "rings", intake, {}, Log("test")).rings() == []
 
 
+def test_a_ring_that_somebody_removes_meanwhile_is_no_more(tmp_path: Path, intake: Intake) -> None:
+    assert Orphans(tmp_path / "rings", intake, {}, Log("test")).drain(tmp_path / "rings" / "0") == 0
+
+
 @pytest.mark.parametrize("data", [b"", b"\xff" * ring_size(ROOM)], ids=["empty", "no ring"])
 def test_a_file_that_is_no_ring_is_kept_and_said_once(
     tmp_path: Path, intake: Intake, data: bytes, capfd: pytest.CaptureFixture[str]
