@@ -3,6 +3,7 @@
 import ssl
 
 from core.errors import ConfigError
+from core.tls_files import why_unusable
 
 __all__ = ["check_files"]
 
@@ -18,21 +19,11 @@ def check_files(certificate: str, key: str, client_ca: str) -> None:
         # A password that is given keeps OpenSSL from asking for one on the terminal.
         context.load_cert_chain(certificate, key, password="")
     except (OSError, ValueError) as error:
-        problems.append(f"listen.https: {certificate} with the key {key} cannot be used: {_reason(error)}")
+        problems.append(f"listen.https: {certificate} with the key {key} cannot be used: {why_unusable(error)}")
     if client_ca:
         try:
             context.load_verify_locations(client_ca)
         except (OSError, ValueError) as error:
-            problems.append(f"listen.https.client_ca: {client_ca} cannot be used: {_reason(error)}")
+            problems.append(f"listen.https.client_ca: {client_ca} cannot be used: {why_unusable(error)}")
     if problems:
         raise ConfigError(problems)
-
-
-def _reason(error: OSError | ValueError) -> str:
-    if isinstance(error, ssl.SSLError):
-        if error.reason == "KEY_VALUES_MISMATCH":
-            return "the key does not belong to the certificate"
-        return f"not PEM of the right kind, or encrypted ({error.reason or error.strerror})"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    return str(error)

@@ -7,6 +7,7 @@ import ssl
 from dataclasses import dataclass
 
 from core.errors import ConfigError
+from core.tls_files import why_unusable
 
 __all__ = ["CertificateFiles"]
 
@@ -41,12 +42,12 @@ class CertificateFiles:
             context.load_cert_chain(self.certificate, self.key, password="")
         except (OSError, ValueError) as error:
             files = f"the certificate {self.certificate} with the key {self.key}"
-            raise ConfigError([f"{files} cannot be used: {reason_of(error)}"]) from None
+            raise ConfigError([f"{files} cannot be used: {why_unusable(error)}"]) from None
         if self.client_ca:
             try:
                 context.load_verify_locations(self.client_ca)
             except (OSError, ValueError) as error:
-                raise ConfigError([f"the client_ca {self.client_ca} cannot be used: {reason_of(error)}"]) from None
+                raise ConfigError([f"the client_ca {self.client_ca} cannot be used: {why_unusable(error)}"]) from None
             context.verify_mode = ssl.CERT_REQUIRED
         return context
 
@@ -62,14 +63,3 @@ def stamp_of(path: str) -> tuple[int, int, int] | None:
     except OSError:
         return None
     return found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def reason_of(error: OSError | ValueError) -> str:
-    """Return why OpenSSL could not use a file, in words."""
-    if isinstance(error, ssl.SSLError):
-        if error.reason == "KEY_VALUES_MISMATCH":
-            return "the key does not belong to the certificate"
-        return f"not PEM of the right kind, or encrypted ({error.reason or error.strerror})"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    return str(error)

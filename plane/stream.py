@@ -230,7 +230,12 @@ class Stream(Downstream):
         self.exchange.hold(size)
 
     def put_head(self, status: int, fields: bytes, length: int) -> None:
-        """Put the head of an answer into the outbox, with its length where that is known."""
+        """Put the head of an answer into the outbox, with its length where that is known.
+
+        ValueError for what granian could not send: it drops such a field in silence, or ends the process.
+        """
+        if not 200 <= status <= 599:
+            raise ValueError(f"{status} is no status of an answer")
         headers = headers_of(fields)
         if not any(name == b"server" for name, _ in headers):
             headers.append(SERVER)  # Else granian adds one that names itself.
@@ -281,10 +286,7 @@ def not_valid() -> GatewayError:
 
 
 def headers_of(fields: bytes) -> list[tuple[bytes, bytes]]:
-    """Return header lines as ASGI wants them; ValueError for what granian could not send.
-
-    Granian would drop such a field in silence, or end the process.
-    """
+    """Return header lines as ASGI wants them; ValueError if one is not valid."""
     if FIELDS.fullmatch(fields) is None:
         raise ValueError("a header field of an answer is not valid")
     return [(name.lower(), value) for name, value in FIELD.findall(fields)]

@@ -100,9 +100,7 @@ def test_an_answer_that_is_not_read(stage: Stage) -> None:
         unread.connection.update_settings({4: 2**30})
         unread.flush()
         unread.send(fields)
-        plain.send(
-            b"GET /api/large HTTP/1.1\r\nhost: x\r\nauthorization: Bearer " + KEYS["alice"].encode() + b"\r\n\r\n"
-        )
+        plain.send(get("/api/large"))
         eventually(lambda: connections(stage) == 0)
 
 
