@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from bench import machine, process, profile, report, swap
+from bench import https, machine, process, profile, report, swap
 from bench.cases import CASES, FULL, QUICK, Run
 from bench.gate import command
 from bench.gateway import gateway
@@ -29,6 +29,7 @@ WHAT = {
     "profile": "profile: hot spots of the worker under load",
     "micro": "micro: the hot functions by themselves",
     "swap": "swap: of a worker to 10,000 routes and 100,000 keys: pause, time, bytes, memory (options: see its --help)",
+    "https": "https: of a call over TLS, by HTTP/1.1 and HTTP/2 (options: see its --help)",
     "gate": "gate: what a change may cost, judged; instructions, allocations, ratio and load are its parts",
 }
 OUT = HERE / "out"
@@ -174,6 +175,8 @@ def main() -> int:
         return command.main(sys.argv[1:])
     if sys.argv[1:2] == ["swap"]:
         return swap.command(sys.argv[2:])
+    if sys.argv[1:2] == ["https"]:
+        return https.command(sys.argv[2:])
     options = arguments()
     for sign in (signal.SIGINT, signal.SIGTERM):
         signal.signal(sign, interrupted)

@@ -23,8 +23,11 @@ ENVIRONMENT = {"BENCH_PROVIDER_KEY": "sk-bench-provider", "PYTHONPATH": str(ROOT
 
 
 @contextmanager
-def gateway(folder: Path, cores: Cores, ports: Ports, key: str) -> Iterator[Arm]:
-    """Run ``headgate up`` with one worker on the worker's core; supervisor and control share the others."""
+def gateway(folder: Path, cores: Cores, ports: Ports, key: str, listen: str = "") -> Iterator[Arm]:
+    """Run ``headgate up`` with one worker on the worker's core; supervisor and control share the others.
+
+    listen: more keys of that block, each behind a comma.
+    """
     config, data, log, port = folder / "config", folder / "data", folder / "headgate.log", free_port()
     config.mkdir()
 
@@ -35,6 +38,7 @@ def gateway(folder: Path, cores: Cores, ports: Ports, key: str) -> Iterator[Arm]
             stream_port=ports.stream,
             key_digest=hashlib.sha256(key.encode()).hexdigest(),
             concurrent=concurrent,
+            listen=listen,
         )
         (config / "headgate.yaml").write_text(text)
 

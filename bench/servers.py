@@ -13,7 +13,7 @@ from string import Template
 from bench.payload import CHAT_ANSWER
 from bench.process import BenchError, Cores, children, free_port, started, wait_until
 
-__all__ = ["HERE", "Arm", "Ports", "accepts", "direct", "missing_tools", "nginx", "reference", "upstreams"]
+__all__ = ["HERE", "Arm", "Ports", "accepts", "direct", "listens", "missing_tools", "nginx", "reference", "upstreams"]
 
 HERE = Path(__file__).parent
 TOOLS = {"nginx": "apt-get install nginx-light", "wrk": "apt-get install wrk", "taskset": "apt-get install util-linux"}
