@@ -43,6 +43,8 @@ def launch(config_path: Path, data: Path | None, *, control: bool, plane: bool) 
     manager = ServiceManager(os.environ)
     listen = loaded.static.listen
     drain = parse_duration(listen.drain) / 1e9
+    if plane and listen.https is not None:
+        check_files(*_files(listen.https))
     home = prepare(data or Path(loaded.static.data))
     # Held until this process ends: a second supervisor would give two workers the same cells.
     halves = [half for half, asked in (("control", control), ("plane", plane)) if asked]
@@ -152,11 +154,15 @@ class _Https(NamedTuple):
     arguments: tuple[str, ...] = ()
 
 
-def _https(config: Https) -> _Https:
-    """Look at the files of `config`, so that a wrong one is told before anything is started, and bind its address."""
-    certificate, key = os.path.abspath(config.certificate), os.path.abspath(config.key)
+def _files(config: Https) -> tuple[str, str, str]:
+    """Return the absolute paths of certificate, key and client_ca; the last is "" where there is none."""
     client_ca = os.path.abspath(config.client_ca) if config.client_ca is not None else ""
-    check_files(certificate, key, client_ca)
+    return os.path.abspath(config.certificate), os.path.abspath(config.key), client_ca
+
+
+def _https(config: Https) -> _Https:
+    """Bind the address of `config`, and say what a worker is told of it."""
+    certificate, key, client_ca = _files(config)
     listener = bind_tcp(config.address)
     arguments = ("--https-fd", str(listener.fileno()), "--certificate", certificate, "--key", key)
     return _Https(listener, (*arguments, "--client-ca", client_ca))
