@@ -19,6 +19,7 @@ from tests.providers.scripted import Upstream
 
 CONFIG = """
 listen: {{http: "127.0.0.1:{port}", workers: 2}}
+control: {{address: "127.0.0.1:0"}}
 providers: {{p: {{dialect: openai, base_url: "http://127.0.0.1:{upstream}/v1", credential: "{credential}"}}}}
 models: {{{model}: {{targets: [{{provider: p, model: scripted-small}}]}}}}
 consumers: {{alice: {{keys: [{{sha256: {alice}}}], models: ["*"]}}}}
