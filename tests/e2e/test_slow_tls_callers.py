@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.certificates import Authority
-from tests.e2e.harness import KEYS, Caller, Gateway, chat_request, digest, gateway
+from tests.e2e.harness import KEYS, Caller, Gateway, chat_request, digest, gateway, get
 from tests.e2e.http2 import Http2Caller, chat_body, request_fields
 from tests.e2e.test_slow_callers import CONFIG, by_path
 from tests.providers.scripted import Upstream
