@@ -21,7 +21,8 @@ def git(*arguments: str) -> str:
 def default_base() -> str:
     """Return the commit to compare with: where the merge request or this branch left main.
 
-    On main itself that is the commit before, or main as committed where the tree has changes.
+    On main itself that is what main was before the push, else the commit before; where the tree has changes, main as it
+    is committed.
     """
     given = os.environ.get("CI_MERGE_REQUEST_DIFF_BASE_SHA", "")
     head = git("rev-parse", "HEAD")
@@ -29,7 +30,8 @@ def default_base() -> str:
     if fork and fork != head:
         return fork
     changed = git("status", "--porcelain", "--untracked-files=no", "--", "core", "plane")
-    return head if changed else git("rev-parse", "HEAD~1")
+    pushed = git("rev-parse", "--verify", os.environ.get("CI_COMMIT_BEFORE_SHA", "") + "^{commit}")
+    return head if changed else pushed or git("rev-parse", "HEAD~1")
 
 
 def built(ref: str, folder: Path) -> Path:

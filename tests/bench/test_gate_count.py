@@ -87,9 +87,14 @@ def test_a_branch_is_compared_with_where_it_left_main(tmp_path: Path, monkeypatc
         return git("rev-parse", "HEAD")
 
     monkeypatch.setattr(base, "ROOT", tmp_path)
-    monkeypatch.delenv("CI_MERGE_REQUEST_DIFF_BASE_SHA", raising=False)
+    for name in ("CI_MERGE_REQUEST_DIFF_BASE_SHA", "CI_COMMIT_BEFORE_SHA"):
+        monkeypatch.delenv(name, raising=False)
     git("init", "-b", "main")
-    first, second = commit("a"), commit("b")
+    zero, first, second = commit("0"), commit("a"), commit("b")
+    assert base.default_base() == first
+    monkeypatch.setenv("CI_COMMIT_BEFORE_SHA", zero)
+    assert base.default_base() == zero
+    monkeypatch.setenv("CI_COMMIT_BEFORE_SHA", "0" * 40)
     assert base.default_base() == first
     git("checkout", "-b", "topic")
     commit("c")

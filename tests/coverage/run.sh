@@ -9,29 +9,33 @@ bar=${BAR:-95}
 tests=("$@")
 [[ ${#tests[@]} -gt 0 ]] || tests=(tests/core tests/plane tests/fuzz)
 
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-mkdir -p "$out" "$folder/tree" "$folder/data"
-# What git knows or would: no builds, no environments.
-git -C "$root" ls-files -z --cached --others --exclude-standard | (cd "$root" && xargs -0 cp --parents -t "$folder/tree" 2>/dev/null) || true
-cd "$folder/tree"
+tree=$(mktemp -d)
+trap 'rm -rf "$tree"' EXIT
+mkdir -p "$out" "$tree/data"
+# What git knows or would know: no builds, no environments.
+(cd "$root" && git ls-files -z --cached --others --exclude-standard | tar -c --null --ignore-failed-read -T - 2>/dev/null) |
+    tar -x -C "$tree"
+cd "$tree"
 here=tests/coverage
+unset PYTHONPATH
 
-export COVERAGE_DATA=$folder/data/.coverage
-export PYTHONPATH=$folder/tree
-echo "building with line tracing in $folder"
+echo "building with line tracing"
 "$python" "$here/trace.py"
-
-# Some ten times slower: what a test's own patience does not cover is told by the other runs of the same tests.
+export COVERAGE_TREE=$tree
+export PYTHONPATH=$tree:$tree/$here
+# A failure does not keep the lines from being counted, but is one of the run.
 status=0
-PYTHONPATH=$folder/tree:$folder/tree/$here "$python" -m coverage run --rcfile="$here/coveragerc" \
-    -m pytest -q -p no:cacheprovider "${tests[@]}" || status=$?
+"$python" -m coverage run --rcfile="$here/coveragerc" -m pytest -q -p no:cacheprovider "${tests[@]}" || status=$?
 
-"$python" -m coverage combine --rcfile="$here/coveragerc" --quiet "$folder/data"
-"$python" -m coverage xml --rcfile="$here/coveragerc" -q -o "$out/coverage.xml"
-"$python" -m coverage report --rcfile="$here/coveragerc" --sort=cover --show-missing | tee "$out/coverage.txt"
-"$python" -m coverage report --rcfile="$here/coveragerc" --fail-under="$bar" --format=total >/dev/null || {
-    echo "coverage is below $bar %" >&2
-    exit 1
+counted() {
+    "$python" -m coverage "$1" --rcfile="$here/coveragerc" "${@:2}"
 }
+counted combine --quiet
+counted xml -q -o "$out/coverage.xml"
+counted report --sort=cover --show-missing | tee "$out/coverage.txt"
+# A file that no test imports is in no data, and would be missing from the figure.
+for file in $(git -C "$root" ls-files 'core/*.py' 'plane/*.py' 'core/*.pyx' 'plane/*.pyx'); do
+    [[ ! -s $file ]] || grep -q "^$file " "$out/coverage.txt" || { echo "no test imports $file" >&2; status=1; }
+done
+counted report --fail-under="$bar" --format=total >/dev/null || { echo "coverage is below $bar %" >&2; status=1; }
 exit "$status"

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import coverage
 
+TREE = Path(__file__).parents[2]
+
 if "coverage" not in sys.orig_argv[1:4]:  # That process counts already.
-    os.environ["COVERAGE_PROCESS_START"] = str(Path(__file__).with_name("coveragerc"))
+    os.environ["COVERAGE_TREE"] = str(TREE)
+    os.environ["COVERAGE_PROCESS_START"] = str(TREE / "tests" / "coverage" / "coveragerc")
     coverage.process_startup()
