@@ -7,7 +7,7 @@ python=${PYTHON:-$root/.venv/bin/python}
 out=${OUT:-$root/bench/out/coverage}
 bar=${BAR:-95}
 tests=("$@")
-[[ ${#tests[@]} -gt 0 ]] || tests=(tests/core tests/plane tests/fuzz)
+[[ ${#tests[@]} -gt 0 ]] || tests=(tests/core tests/plane tests/fuzz tests/e2e)
 
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
