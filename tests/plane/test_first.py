@@ -72,8 +72,11 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
     start = Start(tmp_path)
     yield start
     await start.end()
+    if "server" in vars(start.control):
+        start.control.server.close()
     for writer in start.control.writers:
         writer.close()
+    await asyncio.gather(*(writer.wait_closed() for writer in start.control.writers), return_exceptions=True)
 
 
 @pytest.fixture
