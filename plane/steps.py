@@ -15,6 +15,9 @@ __all__ = ["SLICE", "Steps", "at_once", "paced"]
 SLICE = 2_000_000
 """Nanoseconds after which callers get their turn; a step itself is shorter by far."""
 
+REST = 0.001
+"""Seconds between two slices, in which a call can go through several passes of the loop, and the machine serve others."""
+
 T = TypeVar("T")
 Steps = Generator[None, None, T]
 
@@ -30,7 +33,7 @@ def at_once(steps: Steps[T]) -> T:
 
 
 async def paced(steps: Steps[T]) -> T:
-    """Do all of it in slices of `SLICE`, with a pass of the loop between two; return what it returns."""
+    """Do all of it in slices of `SLICE`, with a rest between two; return what it returns."""
     began = monotonic_ns()
     while True:
         try:
@@ -39,5 +42,5 @@ async def paced(steps: Steps[T]) -> T:
             result: T = end.value
             return result
         if monotonic_ns() - began > SLICE:
-            await asyncio.sleep(0)
+            await asyncio.sleep(REST)
             began = monotonic_ns()
