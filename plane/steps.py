@@ -16,7 +16,7 @@ SLICE = 2_000_000
 """Nanoseconds after which callers get their turn; a step itself is shorter by far."""
 
 REST = 0.001
-"""Seconds between two slices, in which a call can go through several passes of the loop, and the machine serve others."""
+"""Seconds between two slices: a call can go through several passes of the loop, and the machine serve others."""
 
 T = TypeVar("T")
 Steps = Generator[None, None, T]
