@@ -72,8 +72,7 @@ def gateway(folder: Path, root: Path = ROOT) -> Iterator[Gateway]:
     keys = {name: f"hg-{secrets.token_urlsafe(24)}" for name in CONSUMERS}
     digests = {f"{name}_digest": hashlib.sha256(key.encode()).hexdigest() for name, key in keys.items()}
     text = Template((ROOT / "bench" / "config" / "load.yaml").read_text())
-    ports = {"gateway_port": port, "control_port": free_port(), "provider_port": provider, "closed_port": free_port()}
-    config.write_text(text.substitute(**ports, **digests))
+    config.write_text(text.substitute(gateway_port=port, provider_port=provider, closed_port=free_port(), **digests))
     answers = [sys.executable, "examples/quickstart/provider.py", "--listen", f"127.0.0.1:{provider}"]
     up = [*HEADGATE, "up", "--config", str(config), "--data", str(folder / "data")]
     log, url = folder / "headgate.log", f"http://127.0.0.1:{port}"
