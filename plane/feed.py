@@ -17,7 +17,8 @@ from core.wire import FORMAT, Ack, Draining, Frame, FrameReader, Hello, Nack, Ne
 from plane.compile import compile_steps
 from plane.delivery import Delivery
 from plane.incoming import Incoming
-from plane.release import Release, trim
+from plane.memory import malloc_trim
+from plane.release import Release
 from plane.runtime import Runtime
 from plane.steps import Steps, paced
 
@@ -203,7 +204,7 @@ class Feed:
                 self.release.watch(self.live.site)
             self.live, self.generation = runtime, generation
             gc.freeze()
-            trim()
+            malloc_trim()
         finally:
             self.swapping = False
             gc.enable()

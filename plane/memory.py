@@ -1,4 +1,4 @@
-"""Memory that a burst of connections took is given back to the system once they have gone."""
+"""Memory that is free is given back to the system: what a burst of connections took, or a config that was replaced."""
 
 import ctypes
 from collections.abc import Callable
@@ -25,7 +25,10 @@ class Trimmer:
 
 
 def malloc_trim() -> None:
-    """Have the C library give back free pages, of which it returns by itself only those at the end of its heap."""
+    """Have the C library give back free pages, in a millisecond or two; without glibc nothing happens.
+
+    By itself it returns only those at the end of its heap. Sections of a snapshot, say, are too small for more.
+    """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

@@ -6,14 +6,14 @@ Without that the 100,000 objects of a large config would die in one go, at the e
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import weakref
 from typing import Any
 
+from plane.memory import malloc_trim
 from plane.runtime import Site
 from plane.steps import Steps, paced
 
-__all__ = ["Release", "trim"]
+__all__ = ["Release"]
 
 SOME = 64
 """Objects that are let go of in one step."""
@@ -36,7 +36,7 @@ class Release:
 
         async def let_go_of_it() -> None:
             await paced(let_go(held))
-            trim()
+            malloc_trim()
 
         def died(ref: weakref.ref[Site]) -> None:
             self.waiting.discard(ref)
@@ -55,13 +55,3 @@ def let_go(held: list[list[Any]]) -> Steps[None]:
         while items:
             del items[-SOME:]
             yield
-
-
-def trim() -> None:
-    """Give memory that is free back to the system, in a millisecond or two; without glibc nothing happens.
-
-    The sections of a snapshot are too small for glibc to give each back on its own, and too large to lie about unused.
-    """
-    give_back = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if give_back is not None:
-        give_back(0)
