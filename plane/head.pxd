@@ -10,5 +10,6 @@ cdef long long MAX_FIELDS, MAX_HEAD, MAX_URL
 cpdef int take_field(Exchange exchange, bytes name, bytes value) except -1
 @cython.locals(cut=Py_ssize_t)
 cpdef take_url(Exchange exchange, bytes url)
+cpdef bint take_absolute(Exchange exchange) except -1
 cpdef over_bounds(Exchange exchange, long long fields, long long size)
 cpdef wrong_target(Exchange exchange)

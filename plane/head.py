@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from core.errors import GatewayError
 from plane.exchange import Exchange
 from plane.http1.framing import (
@@ -17,7 +19,9 @@ from plane.http1.framing import (
     kind_of,
 )
 
-__all__ = ["bad_host", "over_bounds", "take_field", "take_url", "too_large", "wrong_target"]
+__all__ = ["bad_host", "over_bounds", "take_absolute", "take_field", "take_url", "too_large", "wrong_target"]
+
+AUTHORITY = re.compile(rb"[^/?]*")
 
 
 def take_field(exchange: Exchange, name: bytes, value: bytes) -> int:
@@ -51,6 +55,22 @@ def take_url(exchange: Exchange, url: bytes) -> None:
     else:
         exchange.path = url[:cut]
         exchange.query = url[cut + 1 :]
+
+
+def take_absolute(exchange: Exchange) -> bool:
+    """Take a target in the absolute form (RFC 9112 3.2.2) as host and path; tell whether it is in that form.
+
+    The target's host counts then, whatever Host says. It may still be an invalid one.
+    """
+    scheme, mark, rest = exchange.url.partition(b"://")
+    if not mark or scheme.lower() not in (b"http", b"https"):
+        return False
+    found = AUTHORITY.match(rest)
+    assert found is not None  # It matches the empty text, too.
+    path = rest[found.end() :]
+    exchange.host = found[0]
+    take_url(exchange, path if path.startswith(b"/") else b"/" + path)
+    return True
 
 
 def over_bounds(exchange: Exchange, fields: int, size: int) -> GatewayError | None:

@@ -1,7 +1,7 @@
 cimport cython
 
 from plane.exchange cimport Downstream, Exchange
-from plane.head cimport over_bounds, take_field, take_url, wrong_target
+from plane.head cimport over_bounds, take_absolute, take_field, take_url, wrong_target
 from plane.http1.door cimport Door
 from plane.http1.framing cimport chunk, status_line
 from plane.shed cimport check_growth

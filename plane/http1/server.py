@@ -15,7 +15,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from core.errors import GatewayError
 from plane.exchange import Downstream, Exchange
-from plane.head import bad_host, over_bounds, take_field, take_url, too_large, wrong_target
+from plane.head import bad_host, over_bounds, take_absolute, take_field, take_url, too_large, wrong_target
 from plane.http1.door import Door
 from plane.http1.framing import (
     CONNECTION,
@@ -379,6 +379,9 @@ class Connection(Downstream):
             fault = self.wrong_head(exchange, version)
         if fault is None:
             fault = wrong_target(exchange)
+            if fault is not None and take_absolute(exchange):
+                known = exchange.host and self.door.is_known_host(exchange.host)
+                fault = wrong_target(exchange) if known else bad_host()
         if fault is not None:
             exchange.fault = fault
             exchange.keep_alive = False

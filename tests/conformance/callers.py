@@ -141,8 +141,13 @@ def _lines() -> list[Case]:
     }
     targets = {
         "a fragment": "/v1/models#here",
-        "the absolute form": "http://gateway/v1/models",
-        "the absolute form of https": "https://gateway/v1/models",
+        "the absolute form of another scheme": "ftp://gateway/v1/models",
+        "the absolute form without a host": "http:///v1/models",
+        "the absolute form with a user": "http://user@gateway/v1/models",
+        "the absolute form with a bad port": "http://gateway:80a/v1/models",
+        "the absolute form with a fragment": "http://gateway/v1/models#here",
+        "the absolute form with two dots": "http://gateway/v1/../v1/models",
+        "the absolute form with two slashes": "http://gateway//v1/models",
         "two slashes at the start": "//v1/models",
         "two slashes within": "/v1//models",
         "a dot segment": "/v1/./models",
@@ -178,6 +183,16 @@ def _lines() -> list[Case]:
         *(
             Case(name, raw(f"GET {target} HTTP/1.1", HOST, KEY), (400,), "*", closes=None)
             for name, target in targets.items()
+        ),
+        *(
+            Case(f"the absolute form of {target}", raw(f"GET {target}/v1/models HTTP/1.1", HOST, KEY), (200,))
+            for target in ("http://gateway", "https://other:443", "HTTP://[::1]:80")
+        ),
+        *(
+            _broken(
+                f"the absolute form and {name}", raw(f"GET http://gateway{path} HTTP/1.1", KEY, *lines), code="bad_host"
+            )
+            for name, lines in hosts.items()
         ),
         *(_broken(name, raw(f"GET {path} HTTP/1.1", KEY, *lines), code="bad_host") for name, lines in hosts.items()),
         _broken("CONNECT", raw("CONNECT gateway:443 HTTP/1.1", HOST, KEY), 400, 405, 501, code="*"),

@@ -39,6 +39,8 @@ def as_http2(case: Case) -> Row | None:
     if not found or line.count(" ") != 2 or not line.endswith(" HTTP/1.1") or case.head:
         return None
     method, path, _ = line.split(" ")
+    if "://" in path:
+        return None
     fields: Fields = [(":method", method), (":scheme", "https"), (":path", path)]
     for item in lines:
         name, colon, value = item.partition(": ")
@@ -61,6 +63,7 @@ def _own() -> list[Row]:
     chat = request_fields()
     size = str(len(BODY))
     return [
+        Row("an absolute path", request_fields("http://gateway/v1/models", method="GET")),
         *(
             Row(f"{name}: {value}", [*plain, (name, value)])
             for name, value in (

@@ -64,6 +64,12 @@ def test_the_target_goes_through_byte_by_byte_below_the_base_path(target: str, s
     assert lines_of(request)[0] == b"GET /base%b HTTP/1.1" % target.encode()
 
 
+def test_of_an_absolute_target_the_api_gets_the_path_and_the_host(start: Starter) -> None:
+    request = sent(start(plain()), "http://other:80/r/1?a=b", method="GET")
+    assert lines_of(request)[:2] == [b"GET /base/r/1?a=b HTTP/1.1", b"host: u.test:9001"]
+    assert b"x-forwarded-host: other:80" in lines_of(request)
+
+
 def test_what_is_meant_for_the_api_goes_through_and_what_is_meant_for_this_hop_does_not(start: Starter) -> None:
     through = [
         b"Accept: a/b",

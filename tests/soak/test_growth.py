@@ -1,7 +1,6 @@
 """That serving leaves nothing behind: no object and no file, however requests end and configs change.
 
-Objects are counted inside the process, exactly. The memory of a real worker over a million requests is a figure of
-`python -m bench --only chat`.
+Objects are counted inside the process, exactly. What a real worker holds over a million requests is in test_memory.py.
 """
 
 import contextlib

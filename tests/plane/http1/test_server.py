@@ -78,6 +78,7 @@ EVERY_KIND = {
     + request("/b"),
     "CONNECT": request("gateway:443", method="CONNECT") + request("/b"),
     "an absolute target": request("http://gateway/a"),
+    "an absolute target of another scheme": request("ftp://gateway/a"),
     "a fragment": request("/a#b"),
     "chunked on HTTP/1.0": request("/a", "transfer-encoding: chunked", "connection: keep-alive", version="1.0"),
     "no host on HTTP/1.0": b"GET /a HTTP/1.0\r\n\r\n",
@@ -162,6 +163,25 @@ def test_a_request_of_http_1_0_needs_no_host() -> None:
     assert outcome([EVERY_KIND["no host on HTTP/1.0"]]) == (answer(b"GET /a ", close=True), True)
 
 
+@pytest.mark.parametrize(
+    ("target", "host", "url"),
+    [
+        ("http://other/a?b=http://c/d", b"other", b"/a?b=http://c/d"),
+        ("https://other:443/a", b"other:443", b"/a"),
+        ("HTTP://[::1]/", b"[::1]", b"/"),
+        ("http://other", b"other", b"/"),
+        ("http://other?b", b"other", b"/?b"),
+    ],
+)
+def test_an_absolute_target_is_a_path_of_its_own_host(target: str, host: bytes, url: bytes) -> None:
+    caller = Caller()
+    caller.send(request(target))
+    assert caller.faults == []
+    (exchange,) = caller.served
+    assert (exchange.host, exchange.url) == (host, url)
+    assert exchange.path + (b"?" + exchange.query if exchange.query else b"") == url
+
+
 def test_an_upgrade_without_a_body_is_ignored() -> None:
     assert outcome([EVERY_KIND["an upgrade"]]) == (answer(b"GET /a ") + answer(b"GET /b "), False)
 
@@ -177,7 +197,7 @@ def test_an_upgrade_without_a_body_is_ignored() -> None:
         ("a bad host", refusal("400 Bad Request", "bad_host")),
         ("another version", refusal("400 Bad Request", "bad_version")),
         ("an unknown coding", refusal("501 Not Implemented", "bad_transfer_encoding")),
-        ("an absolute target", refusal("400 Bad Request", "bad_path")),
+        ("an absolute target of another scheme", refusal("400 Bad Request", "bad_path")),
         ("CONNECT", refusal("400 Bad Request", "bad_path")),
         ("a fragment", refusal("400 Bad Request", "bad_path")),
         ("chunked on HTTP/1.0", refusal("501 Not Implemented", "bad_transfer_encoding")),
