@@ -56,9 +56,9 @@ LOAD_SECONDS ?= 20
 load: build .venv/ready-bench
 	$(BIN)/python -m bench load --seconds $(LOAD_SECONDS)
 
-# The tests of endurance in full: kills, pushes, growth, and that each gate can fail (about an hour; needs what gate needs).
+# All tests that have a count for it, in full: kills, pushes, floods, growth, and that each gate can fail (about an hour; needs what gate needs).
 soak: build .venv/ready-bench
-	SOAK=1 $(BIN)/python -m pytest tests/soak
+	SOAK=1 $(BIN)/python -m pytest -s tests/soak $$(grep -rl "^from tests.soak.counts" tests/*/test_*.py | grep -v ^tests/soak)
 
 # Lines of core and plane that the tests run: docs/gates.md.
 coverage: build

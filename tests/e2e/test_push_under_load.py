@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 from tests.conformance.answers import CHUNK, DONE, LAST_CHUNK, STREAM_HEAD, chunk
 from tests.e2e.harness import KEYS, Gateway, chat_request, digest, events_of, gateway, nonce
 from tests.providers.scripted import Upstream, awaits, echo_kept, sets
+from tests.soak.counts import count
 
 CALLERS = 16
-PUSHES = 20
+PUSHES = count(1200, 20)
 CONFIG = """
 providers:
   scripted: {{dialect: openai, base_url: http://127.0.0.1:{port}/v1, credential: env:PROVIDER_KEY}}
@@ -46,7 +47,7 @@ def keep_busy(running: Gateway, tally: Tally) -> None:
         tally.failures.append(repr(error))
 
 
-def test_twenty_pushes_fail_no_request_of_sixteen_busy_connections() -> None:
+def test_pushes_fail_no_request_of_sixteen_busy_connections() -> None:
     with Upstream(default=(echo_kept,)) as upstream:
         text = CONFIG.format(port=upstream.port, alice=digest(KEYS["alice"]))
         with gateway(text, workers=2) as running:
@@ -67,6 +68,7 @@ def test_twenty_pushes_fail_no_request_of_sixteen_busy_connections() -> None:
                 tally.stop.set()
                 for caller in callers:
                     caller.join()
+    print(f"{PUSHES} pushes, {tally.calls} calls, {len(tally.failures)} failed")  # noqa: T201 what a soak run reports
     assert tally.failures == []
     assert len(set(pushed)) == PUSHES
     assert tally.digests >= set(pushed)

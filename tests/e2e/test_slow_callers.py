@@ -68,7 +68,7 @@ def stage() -> Iterator[Stage]:
 
 @dataclass
 class Legitimate:
-    """A caller that asks at a steady pace, whatever else goes on; a context manager."""
+    """A caller that asks at a steady pace, once at least, whatever else goes on; a context manager."""
 
     port: int
     answered: int = 0
@@ -85,7 +85,8 @@ class Legitimate:
         self.thread.join()
 
     def run(self) -> None:
-        while not self.over.wait(1 / RATE):
+        is_over = False
+        while not is_over:
             connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
             try:
                 connection.request("GET", "/v1/models", headers={"authorization": f"Bearer {KEYS['alice']}"})
@@ -98,6 +99,7 @@ class Legitimate:
                 self.failures.append(repr(error))
             finally:
                 connection.close()
+            is_over = self.over.wait(1 / RATE)
 
 
 @dataclass
