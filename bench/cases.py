@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from bench import swap
 from bench.connections import hold
 from bench.load import Load
 from bench.process import BenchError, cpu_ns, memory
@@ -178,6 +179,19 @@ class Run:
         """Memory of the worker for each idle keep-alive connection."""
         self.facts["idle_connections"] = hold(self.front, self.load.key, CONNECTIONS)
 
+    def swap(self) -> None:
+        """A worker of its own goes over to 10,000 routes and 100,000 keys and back while callers ask it every ms."""
+        *large, _ = swap.measure(10_000, 100_000)
+        for one in large:
+            self.say(
+                f"  swap: {one.what}: longest answer {one.pause:.1f} ms (usual {one.usual:.1f}), {one.mib:+.1f} MiB"
+            )
+        # A call that is not answered ends the measurement with an error.
+        self.put("big_swap_failed", Figure(0, 0, 0), "one call after the other, about 1,000 a second")
+        usual = max(one.usual for one in large)
+        self.put("big_swap_pause", spread([one.pause for one in large]), f"{usual:.1f} ms without a swap")
+        self.put("memory_keys", spread([one.mib * MIB / 1e6 for one in large]), "with 10,000 routes, PSS")
+
     def detection_limit(self) -> float | None:
         """Return how far the reference's own cost varied over undisturbed blocks: smaller differences mean nothing."""
         cells = [cell for cell in self.of("chat", 64) if cell.arm == self.reference.name]
@@ -202,6 +216,11 @@ class Run:
         return f"control counted {events:,} usage events for {low:,} to {high:,} answered calls"
 
 
+def spread(values: list[float]) -> Figure:
+    """Return the largest of `values` as a figure, with its spread."""
+    return Figure(max(values), min(values), max(values))
+
+
 CASES: dict[str, Callable[[Run], None]] = {
     "chat": Run.chat,
     "latency": Run.latency,
@@ -209,4 +228,5 @@ CASES: dict[str, Callable[[Run], None]] = {
     "pushes": Run.pushes,
     "idle": Run.idle,
     "connections": Run.connections,
+    "swap": Run.swap,
 }
