@@ -17,6 +17,7 @@ from typing import NoReturn
 
 from bench import https, machine, process, profile, report, swap
 from bench.cases import CASES, FULL, QUICK, Run
+from bench.connections import room
 from bench.gate import command
 from bench.gateway import gateway
 from bench.load import Load
@@ -66,7 +67,9 @@ def arms(what: str, folder: Path, cores: Cores) -> Iterator[tuple[Arm, Arm, Arm,
     """Start everything: yields what is judged, the reference, the way past both, and the load."""
     key = f"hg-{secrets.token_urlsafe(24)}"
     with upstreams(folder, cores) as ports, reference(folder, cores, ports) as nginx:
-        front = reference(folder, cores, ports, "nginx2") if what == "same" else gateway(folder, cores, ports, key)
+        limits = f", limits: {{connections: {room()}}}"
+        same = what == "same"
+        front = reference(folder, cores, ports, "nginx2") if same else gateway(folder, cores, ports, key, limits)
         with front as judged:
             yield judged, nginx, direct(ports), Load(cores, key, folder, ports.pids)
 
@@ -120,12 +123,6 @@ def show(options: argparse.Namespace, run: Run, found: dict[str, object]) -> Non
         print(note)
     if "idle_cpu" in run.facts:
         print("idle CPU: " + ", ".join(f"{name} {share:.2%}" for name, share in run.facts["idle_cpu"].items()))
-    if "idle_connections" in run.facts:
-        print(
-            "idle connections: {count:,}; {bytes_each:,.0f} bytes each, {bytes_each_left:,.0f} left".format(
-                **run.facts["idle_connections"]
-            )
-        )
     limit = run.detection_limit()
     if limit is not None:
         print(f"detection limit: nginx itself varied by {limit:.1%} over the run")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from bench import swap
-from bench.connections import hold
+from bench.connections import COUNT, WARM, hold
 from bench.load import Load
 from bench.process import BenchError, cpu_ns, memory
 from bench.report import Cell, Figure, control_cost, cost, cost_ratio, figure, middle, mock_bound, rate, ratio, usable
@@ -15,8 +15,6 @@ from bench.servers import Arm
 __all__ = ["CASES", "FULL", "QUICK", "Lengths", "Run"]
 
 MIB = 1024 * 1024
-CONNECTIONS = 7_500
-"""Idle ones: from 8,000 on, a worker with the usual cap of 10,000 closes them."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +175,14 @@ class Run:
 
     def connections(self) -> None:
         """Memory of the worker for each idle keep-alive connection."""
-        self.facts["idle_connections"] = hold(self.front, self.load.key, CONNECTIONS)
+        found = hold(self.front, self.load.key)
+        self.facts["idle_connections"] = found
+        self.load.sent[self.front.name] = self.load.sent.get(self.front.name, 0) + int(found["count"]) + WARM
+        each = found["bytes_each"] / 1000
+        note = "{bytes_each_left:,.0f} bytes of each stay behind"
+        if found["count"] < COUNT:
+            note += "; {count:,} of them, as the limit of open files allows no more"
+        self.put("idle_connections", Figure(each, each, each), note.format(**found))
 
     def swap(self) -> None:
         """A worker of its own goes over to 10,000 routes and 100,000 keys and back while callers ask it every ms."""

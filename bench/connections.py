@@ -5,18 +5,22 @@ import resource
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 
 from bench.payload import CHAT
 from bench.process import BenchError, memory, wait_until
 from bench.servers import Arm
 
-__all__ = ["hold", "used_once"]
+__all__ = ["hold", "room", "used_once"]
 
+COUNT = 10_000
+CAP = 15_000
+"""The cap with which a worker keeps `COUNT` of them: from 80 % of it on, connections end after their answer."""
 SETTLING = 2.5
 """Seconds after which a connection rests, and a worker has given back what it can."""
 BATCH = 100
 """Connections that are used at the same time."""
+WARM = 4 * BATCH
 
 
 def used_once(port: int, key: str, count: int) -> Iterator[socket.socket]:
@@ -33,34 +37,39 @@ def used_once(port: int, key: str, count: int) -> Iterator[socket.socket]:
                 raise BenchError("a connection was opened and its call not answered")
 
 
-@contextmanager
-def many_files(count: int) -> Iterator[None]:
-    """Let this process have `count` open files, and some more."""
+def room() -> int:
+    """Return the worker's cap: `CAP`, or what the system's limit of open files allows, raised where it may be.
+
+    A worker wants two files for each connection.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < count + 500:
-        raise BenchError(f"{count} connections need as many open files; the system allows {hard} (ulimit -Hn)")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count + 500), hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    with suppress(ValueError):  # Only root may raise the hard limit, and not root in every container.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, max(hard, 2 * CAP)))
+        hard = max(hard, 2 * CAP)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return min(CAP, hard // 2)
 
 
-def hold(arm: Arm, key: str, count: int) -> dict[str, float]:
-    """Return the bytes of the worker's memory that each of `count` connections takes, and leaves when it has gone."""
+def hold(arm: Arm, key: str) -> dict[str, float]:
+    """Return the bytes of the worker's memory that each of `count` connections takes, and leaves when it has gone.
+
+    count: `COUNT`, or as many as the worker keeps within its cap.
+    """
     (pid,) = arm.workers
-    with many_files(count):
-        # Buffers, pools and the upstream's connections have their size before anything is counted.
-        for one in list(used_once(arm.chat_port, key, 4 * BATCH)):
-            one.close()
-        before, few = memory(pid)["rss"], open_files(pid) + BATCH
-        held = list(used_once(arm.chat_port, key, count))
-        time.sleep(SETTLING)
-        during = memory(pid)["rss"]
-        for one in held:
-            one.close()
-        wait_until(lambda: open_files(pid) <= few, "the worker's connections to be closed")
-        time.sleep(SETTLING)
+    count = min(COUNT, room() * 3 // 4)
+    # Buffers, pools and the upstream's connections have their size before anything is counted.
+    for one in list(used_once(arm.chat_port, key, WARM)):
+        one.close()
+    before, few = memory(pid)["rss"], open_files(pid) + BATCH
+    held = list(used_once(arm.chat_port, key, count))
+    time.sleep(SETTLING)
+    if open_files(pid) < count:
+        raise BenchError("the worker did not keep the idle connections")
+    during = memory(pid)["rss"]
+    for one in held:
+        one.close()
+    wait_until(lambda: open_files(pid) <= few, "the worker's connections to be closed")
+    time.sleep(SETTLING)
     left = memory(pid)["rss"] - before
     return {"count": count, "bytes_each": (during - before) / count, "bytes_each_left": left / count}
 
