@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from bench import https, machine, process, profile, report, swap
+from bench import https, machine, overload, process, profile, report, swap
 from bench.cases import CASES, FULL, QUICK, Run
 from bench.connections import room
 from bench.gate import command
@@ -31,6 +31,7 @@ WHAT = {
     "micro": "micro: the hot functions by themselves",
     "swap": "swap: of a worker to 10,000 routes and 100,000 keys: pause, time, bytes, memory (options: see its --help)",
     "https": "https: of a call over TLS, by HTTP/1.1 and HTTP/2 (options: see its --help)",
+    "overload": "overload: what is served of three times as many calls as a worker lets in",
     "gate": "gate: what a change may cost, judged; instructions, allocations, ratio and load are its parts",
 }
 OUT = HERE / "out"
@@ -179,11 +180,13 @@ def main() -> int:
         signal.signal(sign, interrupted)
     if options.what == "micro":
         return micro()
-    missing = missing_tools()
+    missing = [] if options.what == "overload" else missing_tools()
     if missing:
         say("\n".join(missing))
         return 1
     try:
+        if options.what == "overload":
+            return overload.command()
         return profiled(options) if options.what == "profile" else measure(options)
     except BenchError as error:
         say(f"error: {error}")
