@@ -14,6 +14,9 @@ from Cython.Build import cythonize
 from setuptools import Extension
 
 FOLDERS = ("core", "plane")
+# Asked for here, once: the first question to `sysconfig` must not come from two threads.
+SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
+INCLUDE = sysconfig.get_paths()["include"]
 # Where a function returns a C number, Cython tells the tracer the number, by a function that it does not always define.
 RETURNED = re.compile(r"(__Pyx_TraceReturnCValue\(__pyx_r, )__Pyx_Py(?:Long|Bool)_From\w+")
 DIRECTIVES = {
@@ -43,9 +46,8 @@ def compiled(source: Path) -> None:
     """Compile one C file to the module beside it."""
     text = source.read_text()
     source.write_text(RETURNED.sub(r"\1PyLong_FromLong", text))
-    module = source.with_suffix(sysconfig.get_config_var("EXT_SUFFIX"))
-    include = sysconfig.get_paths()["include"]
-    options = ["-shared", "-fPIC", "-O0", "-w", "-DNDEBUG", "-DCYTHON_TRACE=1", f"-I{include}"]
+    module = source.with_suffix(SUFFIX)
+    options = ["-shared", "-fPIC", "-O0", "-w", "-DNDEBUG", "-DCYTHON_TRACE=1", f"-I{INCLUDE}"]
     subprocess.run(["gcc", *options, str(source), "-o", str(module)], check=True)
 
 
