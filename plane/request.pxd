@@ -11,6 +11,6 @@ cdef int API_KEY, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOP, HOST, 
 cpdef tuple head_of(Exchange exchange, Candidate candidate)
 @cython.locals(route=Route, lines=list, field=tuple, body=bytes)
 cdef tuple to_target(Exchange exchange, Target target)
-@cython.locals(route=Route, lines=list, field=tuple, kind=int, lowered=bytes, body=bytes)
+@cython.locals(route=Route, lines=list, field=tuple, kind=int, lowered=bytes, proto=bytes, body=bytes)
 cdef tuple to_endpoint(Exchange exchange, Candidate endpoint)
 cdef connection_options(Exchange exchange)

@@ -60,9 +60,10 @@ def to_endpoint(exchange: Exchange, endpoint: Candidate) -> tuple[bytes, bytes]:
         if lowered.replace(b"_", b"-") in OWN or lowered in named:
             continue
         lines += (field[0], b": ", field[1], b"\r\n")
+    proto = b"https" if exchange.downstream.secure else b"http"
     lines.append(
-        b"x-request-id: %b\r\nx-forwarded-for: %b\r\nx-forwarded-host: %b\r\nx-forwarded-proto: http\r\n"
-        % (exchange.request_id, exchange.peer, exchange.host)
+        b"x-request-id: %b\r\nx-forwarded-for: %b\r\nx-forwarded-host: %b\r\nx-forwarded-proto: %b\r\n"
+        % (exchange.request_id, exchange.peer, exchange.host, proto)
     )
     body = exchange.body
     if body or exchange.method in (b"POST", b"PUT", b"PATCH"):

@@ -14,10 +14,10 @@ import pytest
 from openai import OpenAI
 
 from control.segments import events, segments_in
-from tests.conformance.answers import CHUNK, DONE, LAST_CHUNK, STREAM_HEAD, chunk
+from tests.conformance.answers import CHUNK, DONE, LAST_CHUNK, STREAM_HEAD, chunk, sized
 from tests.e2e.certificates import Authority
 from tests.e2e.conftest import CONFIG, Stage
-from tests.e2e.harness import KEYS, Caller, Gateway, chat_request, digest, events_of, gateway, headgate, nonce
+from tests.e2e.harness import KEYS, Caller, Gateway, chat_request, digest, events_of, gateway, get, headgate, nonce
 from tests.e2e.http2 import Http2Caller, chat_body, request_fields
 from tests.providers.scripted import Upstream, awaits, echo_kept, sets
 
@@ -104,6 +104,15 @@ def test_calls_over_tls_are_recorded_as_such(stage: Stage) -> None:
 
     eventually(lambda: recorded().keys() >= set(names), stage.gateway)
     assert [recorded()[name] for name in names] == [("https", "127.0.0.1")] * 2
+
+
+@pytest.mark.parametrize("door", ["http", "https"])
+def test_an_api_hears_by_which_door_the_caller_came(door: str, stage: Stage) -> None:
+    stage.upstream.script(sized())
+    with stage.connect(door) as caller:
+        caller.send(get("/api/x", fields="x-forwarded-proto: gopher\r\n"))
+        assert caller.receive().status == 200
+    assert stage.upstream.requests[-1].headers["x-forwarded-proto"] == door
 
 
 def test_streams_of_one_connection_are_served_side_by_side(stage: Stage) -> None:
