@@ -1,11 +1,8 @@
-"""Ledgers of tests: a small ring in this process's memory with a spill that has no name, and events to put in."""
+"""Ledgers of tests: a small ring in this process's memory with a spill that has no name."""
 
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from core.records import cut, record
 from core.ring import Ring, ring_size
@@ -13,14 +10,7 @@ from core.usage import UsageEvent, decode_event, encode_event
 from plane.ledger import MEMORY, Ledger
 from plane.spill import Spill
 
-__all__ = ["event", "events_in", "make_ledger", "records_of", "take"]
-
-BLANK = UsageEvent(0, 0, "", "", "", "", "", "", 200, "", False, 1, 0, 0, 0, 0, 0, 0, False)
-
-
-def event(number: int, **fields: Any) -> UsageEvent:
-    """Return an event with this id."""
-    return msgspec.structs.replace(BLANK, id=number, **fields)
+__all__ = ["events_in", "make_ledger", "records_of", "take"]
 
 
 def make_ledger(worker: int = 0, boot: str = "0123456789abcdef", room: int = 4 << 20, memory: int = MEMORY) -> Ledger:

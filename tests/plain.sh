@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the tests of core on an uncompiled copy: as plain Python, integers do not wrap and types are not coerced, so what
-# only the compiled build passes fails here. The cells stay compiled, as they are C memory and have no plain form.
+# only the compiled build passes fails here. What has no plain form, as it is C memory, stays compiled: cells and ring.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 python=${PYTHON:-$root/.venv/bin/python}
@@ -9,11 +9,12 @@ compgen -G "$root/core/cells.*.so" >/dev/null || { echo "the cells are not compi
 
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-mkdir "$folder/tests"
+mkdir -p "$folder/tests/soak"
 cp -R "$root/core" "$root/docs" "$root/pyproject.toml" "$folder"
 cp -R "$root/tests/core" "$folder/tests"
-find "$root/tests" -maxdepth 1 -name 'conftest.py' -exec cp {} "$folder/tests" \;
-find "$folder/core" \( -name '*.so' -o -name '*.c' -o -name '*.pxd' \) -not -name 'cells.*' -delete
+cp "$root/tests/usage_events.py" "$folder/tests"
+cp "$root/tests/soak/counts.py" "$folder/tests/soak"
+find "$folder/core" \( -name '*.so' -o -name '*.c' -o -name '*.pxd' \) -not -name 'cells.*' -not -name 'ring.*' -delete
 
 cd "$folder"
 unset PYTHONPATH

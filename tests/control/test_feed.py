@@ -8,13 +8,15 @@ import pytest
 from control.feed import Peer
 from core.usage import UsageEvent
 from core.wire import FORMAT, Ack, Hello, Nack, Usage, UsageTaken
-from tests import ledgers
+from tests import usage_events
 from tests.control.scripted_worker import workers
 from tests.ledgers import records_of
 
 
 def event(number: int) -> UsageEvent:
-    return ledgers.event(number, consumer="payments", model="first", input_total=3, output_total=5, usage_known=True)
+    return usage_events.event(
+        number, consumer="payments", model="first", input_total=3, output_total=5, usage_known=True
+    )
 
 
 async def test_a_worker_gets_the_active_snapshot_when_it_connects(control: Any) -> None:

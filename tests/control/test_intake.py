@@ -13,14 +13,14 @@ from control.log import Log
 from control.segments import events, segments_in
 from core.records import record
 from core.usage import make_id
-from tests import ledgers
+from tests import usage_events
 from tests.ledgers import records_of
 
 HOST = bytes(16)
 
 
 def batch(*numbers: int, worker: int = 0) -> bytes:
-    return records_of(*(ledgers.event(make_id(worker, 1, number), consumer="c", model="m") for number in numbers))
+    return records_of(*(usage_events.event(make_id(worker, 1, number), consumer="c", model="m") for number in numbers))
 
 
 def opened(folder: Path, host: bytes = HOST) -> Intake:

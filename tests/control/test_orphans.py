@@ -20,7 +20,7 @@ DEAD = """
 import os, sys
 from pathlib import Path
 from plane import rings
-from tests.ledgers import event
+from tests.usage_events import event
 rings.ROOM = int(sys.argv[3])
 ledger = rings.open_ledger(Path(sys.argv[1]), 7, "boot")
 for number in range(int(sys.argv[2])):

@@ -12,7 +12,8 @@ from control import segments
 from control.log import Log
 from control.segments import Segments, bodies, events, segments_in
 from core.usage import UsageEvent
-from tests.ledgers import event, records_of
+from tests.ledgers import records_of
+from tests.usage_events import event
 
 HOST = bytes(range(16))
 LOG = Log("test")

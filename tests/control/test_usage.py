@@ -2,13 +2,13 @@ import pytest
 
 from control.usage import OTHER, UsageTable
 from core.usage import UsageEvent
-from tests import ledgers
+from tests import usage_events
 
 
 def event(
     number: int, consumer: str = "payments", model: str = "m", status: int = 200, known: bool = True
 ) -> UsageEvent:
-    return ledgers.event(
+    return usage_events.event(
         number, consumer=consumer, model=model, status=status, usage_known=known, input_total=10, output_total=4
     )
 

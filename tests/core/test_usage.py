@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.usage import SEQUENCE_BITS, UsageEvent, decode_event, encode_event, make_id
-from tests.ledgers import event
+from tests.usage_events import event
 
 WORKERS = st.integers(0, 63)
 GENERATIONS = st.integers(0, 2**32 - 1)

@@ -15,7 +15,8 @@ import pytest
 from core.wire import FORMAT, Frame, Hello, Usage
 from tests.control.scripted_worker import ScriptedWorker
 from tests.e2e.processes import DEADLINE, Gateway, environment_of, headgate
-from tests.ledgers import event, records_of
+from tests.ledgers import records_of
+from tests.usage_events import event
 
 TEN_MISTAKES = """
 listen: {http: 127.0.0.1:8080, wrokers: 2}

@@ -19,8 +19,9 @@ from plane.feed import Feed
 from plane.ledger import Ledger
 from plane.runtime import Runtime
 from plane.steps import Steps
-from tests.ledgers import event, events_in, make_ledger, take
+from tests.ledgers import events_in, make_ledger, take
 from tests.plane.rig import one_model
+from tests.usage_events import event
 
 SECRETS = {"env:KEY": "sk-vendor"}
 

@@ -22,7 +22,8 @@ from core.usage import encode_event
 from plane import rings
 from plane.ledger import Ledger
 from plane.rings import open_ledger
-from tests.ledgers import event, events_in, make_ledger, take
+from tests.ledgers import events_in, make_ledger, take
+from tests.usage_events import event
 
 SIZE = len(record(encode_event(event(1))))
 
@@ -172,7 +173,7 @@ def test_the_next_worker_of_an_index_goes_on_with_what_the_last_one_left(folder:
 import os, sys
 from pathlib import Path
 from plane import rings
-from tests.ledgers import event
+from tests.usage_events import event
 rings.ROOM = int(sys.argv[2])
 ledger = rings.open_ledger(Path(sys.argv[1]), 5, "boot")
 for _ in range(35):

@@ -6,7 +6,8 @@ import pytest
 
 from core.ring import Ring, ring_size
 from plane.spill import Spill
-from tests.ledgers import event, records_of
+from tests.ledgers import records_of
+from tests.usage_events import event
 
 WHOLE = records_of(event(1), event(2))
 PLENTY = 1 << 20
