@@ -43,7 +43,7 @@ cdef class Leaf:
 @cython.final
 cdef class Entry:
     cdef readonly object value
-    cdef readonly str pattern
+    cdef readonly bytes pattern
     cdef readonly bint raw_path
 
 
@@ -73,8 +73,8 @@ cdef bint _takes_slashes(Entry entry, bytes path) except -1
 
 # Building.
 cdef Site _site(list made)
-@cython.locals(rest=bint, node=Node, child=Node, leaf=Leaf, path=bytes)
-cdef Leaf _place(list made, Site site, list segments)
+@cython.locals(rest=bint, node=Node, child=Node, leaf=Leaf)
+cdef Leaf _place(list made, Site site, bytes pattern)
 cdef Node _node(list made)
 cdef Leaf _leaf(list made)
 cdef list _add(Leaf leaf, tuple methods, Entry entry)

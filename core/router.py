@@ -26,9 +26,9 @@ _ODD = 2
 
 
 class Entry:
-    """One pattern of one route, and what a match gives."""
+    """One pattern of one route, and what a match gives. pattern: the bytes that the look-up has as its key, if any."""
 
-    def __init__(self, value: Any, pattern: str, raw_path: bool) -> None:
+    def __init__(self, value: Any, pattern: bytes, raw_path: bool) -> None:
         self.value = value
         self.pattern = pattern
         self.raw_path = raw_path
@@ -93,8 +93,9 @@ class Router:
                 if name not in self._sites:
                     self._sites[name] = _site(self.made)
                 site = self._sites[name]
-            entry = Entry(value, path, raw_path)
-            leaf = _place(self.made, site, path[1:].split("/"))
+            pattern = path.encode()
+            entry = Entry(value, pattern, raw_path)
+            leaf = _place(self.made, site, pattern)
             self.made.append(entry)
             reasons = _add(leaf, tuple(dict.fromkeys(methods)), entry)
         return [f"{host or ''}{path}: {reason}" for reason in reasons]
@@ -259,7 +260,7 @@ def _escape(high: int, low: int) -> int:
 
 def _takes_slashes(entry: Entry, path: bytes) -> bool:
     """Return whether all of the escaped slashes in `path` stand where the entry's ``*`` is."""
-    before = path.split(b"/", entry.pattern.count("/"))[:-1]
+    before = path.split(b"/", entry.pattern.count(b"/"))[:-1]
     return entry.raw_path and b"%2f" not in b"/".join(before).lower()
 
 
@@ -298,27 +299,27 @@ def _site(made: list[Any]) -> Site:
     return site
 
 
-def _place(made: list[Any], site: Site, segments: list[str]) -> Leaf:
+def _place(made: list[Any], site: Site, pattern: bytes) -> Leaf:
     """Return the leaf for a pattern, made if need be."""
-    rest = segments[-1] == "*"
-    if not rest and not any(segment.startswith("{") for segment in segments):
-        path = b"/" + "/".join(segments).encode()
-        leaf = site.exact.get(path)
+    segments = pattern[1:].split(b"/")
+    rest = segments[-1] == b"*"
+    if not rest and b"{" not in pattern:
+        leaf = site.exact.get(pattern)
         if leaf is None:
-            leaf = site.exact[path] = _leaf(made)
+            leaf = site.exact[pattern] = _leaf(made)
         return leaf
     node = site.root
     for segment in segments[:-1] if rest else segments:
-        if segment.startswith("{"):
+        if segment.startswith(b"{"):
             if node.param is None:
                 node.param = _node(made)
             node = node.param
         else:
             if node.static is None:
                 node.static = {}
-            child = node.static.get(segment.encode())
+            child = node.static.get(segment)
             if child is None:
-                child = node.static[segment.encode()] = _node(made)
+                child = node.static[segment] = _node(made)
             node = child
     if rest:
         if node.wild is None:
@@ -344,7 +345,7 @@ def _leaf(made: list[Any]) -> Leaf:
 def _add(leaf: Leaf, methods: tuple[str, ...], entry: Entry) -> list[str]:
     """Add an entry to its leaf; return why it cannot be, if another one takes the same requests."""
     if leaf.every is not None:
-        return [f"{leaf.every.pattern} takes every method of this path already"]
+        return [f"{leaf.every.pattern.decode()} takes every method of this path already"]
     if not methods:
         if leaf.methods is not None:
             return [f"{', '.join(sorted(leaf.methods))} of this path are taken already"]
@@ -353,7 +354,9 @@ def _add(leaf: Leaf, methods: tuple[str, ...], entry: Entry) -> list[str]:
     if leaf.methods is None:
         leaf.methods = {}
     taken = [
-        f"{method} is taken by {leaf.methods[method].pattern} already" for method in methods if method in leaf.methods
+        f"{method} is taken by {leaf.methods[method].pattern.decode()} already"
+        for method in methods
+        if method in leaf.methods
     ]
     for method in methods:
         leaf.methods.setdefault(method, entry)
