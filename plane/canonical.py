@@ -440,7 +440,7 @@ def foreign_signature(family: str, signature: str) -> str:
 
 
 def own_signature(text: str, family: str) -> tuple[str, str]:
-    """Return (family, signature) of what a caller sent back; what `foreign_signature` did not make is `family`'s own."""
+    """Return (family, signature) of what a caller sent back; others are `family`'s own."""
     if text.startswith(SIGNED):
         origin, _, signature = text[len(SIGNED) :].partition(".")
         return origin, signature

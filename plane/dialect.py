@@ -62,7 +62,7 @@ class EventWriter(Protocol):
 
 
 class Translator(Protocol):
-    """Calls of the kind ``chat`` in one dialect, from and to the hub. What a caller sent wrong is a GatewayError 400."""
+    """Calls of the kind ``chat`` in one dialect, from and to the hub. What a caller sent wrong is GatewayError 400."""
 
     def read_request(self, body: bytes, model: str, stream: bool) -> Request:
         """Return what a caller asks for; model and stream as `Dialect.read` found them."""
