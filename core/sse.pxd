@@ -2,21 +2,33 @@ cimport cython
 from core.splice cimport scan
 
 @cython.final
+cdef class Marks:
+    cdef readonly bytes needle
+    cdef readonly tuple keys
+    cdef readonly dict names
+    cdef readonly bint every
+
+
+@cython.final
 cdef class EventScan:
     # Set by the owner.
     cdef public bint strip_usage
     # What was read in passing.
     cdef readonly bytes usage
+    cdef readonly list usages
     cdef readonly bint done
     cdef readonly bint error
     cdef readonly long long events
     # Between two reads.
     cdef Py_ssize_t _limit
+    cdef Marks _marks
+    cdef bytes _needle
     cdef bytearray _held
     cdef Py_ssize_t _at
     cdef Py_ssize_t _line
     cdef bint _data
     cdef bint _look
+    cdef int _name
     cdef bint _cr
     cdef bint _dropped
     cdef list _drops
@@ -28,14 +40,18 @@ cdef class EventScan:
 
     @cython.locals(
         at=Py_ssize_t, line=Py_ssize_t, begin=Py_ssize_t, end=Py_ssize_t, data=bint, look=bint, found=int,
-        char="unsigned char"
+        char="unsigned char", needle="const unsigned char*", length=Py_ssize_t, first="unsigned char"
     )
     cdef Py_ssize_t _scan(self, const unsigned char* text, Py_ssize_t size) except -1
-    @cython.locals(text=bytes, spans=list)
+    @cython.locals(text=bytes, inner=bytes, spans=list)
     cdef bint _inspect(self, bytes event) except -1
+    cdef bint _note(self, bytes text, list spans) except -1
     cdef bytes _without_drops(self, bytes out)
 
-@cython.locals(end=Py_ssize_t, index=Py_ssize_t, name="const unsigned char*")
-cdef int _key(const unsigned char* text, Py_ssize_t at, Py_ssize_t size) noexcept
+@cython.locals(end=Py_ssize_t, index=Py_ssize_t)
+cdef int _key(
+    const unsigned char* text, Py_ssize_t at, Py_ssize_t size, const unsigned char* name, Py_ssize_t length
+) noexcept
+cdef bint _is_event_line(const unsigned char* text, Py_ssize_t at, Py_ssize_t end) noexcept
 cdef int _data_line(const unsigned char* text, Py_ssize_t at, Py_ssize_t end) noexcept
 cdef bytes _part(bytes text, tuple span)

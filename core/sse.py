@@ -1,44 +1,78 @@
 # cython: boundscheck=False, wraparound=False
 """Server-sent events on their way through: whole events out, and what the ledger needs read in passing.
 
-One pass looks for the ends of events and for the keys ``"usage"`` and ``"error"``, spelt without escapes; only an event
-that has one of them with a value, or ``[DONE]``, is taken apart. Bytes are never rewritten.
+One pass looks for the ends of events, for the keys of usage and of errors, spelt without escapes, and for the names of
+events; only an event that has one of the keys with a value, a name that means something, or ``[DONE]``, is taken apart.
+Bytes are never rewritten.
 """
 
 from core.errors import GatewayError
 from core.splice import scan
 
-__all__ = ["EventScan"]
+__all__ = ["OPENAI", "EventScan", "Marks"]
 
-_KEYS = (b"choices", b"usage", b"error")
 _EMPTY = frozenset({b"", b"null", b"false", b"0", b'""', b"[]", b"{}"})
+_END = 1
+_ERROR = 2
+_MAX_USAGES = 64
+"""Objects with usage that are kept where all are wanted; a stream with more of them overwrites the last."""
+
+
+class Marks:
+    """What a dialect's streams say, and where.
+
+    usage: the key of the usage object, at the top level of an event's data. within: the key of an object at the top
+    level in which usage and error may stand instead, b"" for none. ends: names of the events that end a stream, beside
+    ``data: [DONE]``. every: the usage of one stream is spread over several events, so that all of them are kept.
+    """
+
+    def __init__(
+        self,
+        usage: bytes = b"usage",
+        within: bytes = b"",
+        ends: frozenset[bytes] = frozenset(),
+        *,
+        every: bool = False,
+    ) -> None:
+        self.needle = b'"' + usage + b'"'
+        self.keys = (b"choices", usage, b"error", within) if within else (b"choices", usage, b"error")
+        self.names = {**dict.fromkeys(ends, _END), b"error": _ERROR}
+        self.every = every
+
+
+OPENAI = Marks()
 
 
 class EventScan:
     """Follow one stream of events.
 
-    limit: how many bytes of an unfinished event are held back at most.
+    limit: how many bytes of an unfinished event are held back at most. marks: what is looked for.
 
     strip_usage: set by the owner; events that only carry usage (``"choices":[]``) are then withheld.
-    usage: the JSON text of the last data object with a usage object at its top level; ``b""`` if there was none.
-    done: ``data: [DONE]`` was seen.
-    error: a data object with an ``error`` that is not empty was seen.
+    usage: the JSON text of the last object with a usage object at its top level: an event's data, or what stands in it
+    at `Marks.within`; ``b""`` if there was none. usages: the earlier ones, in order, if `Marks.every`.
+    done: ``data: [DONE]``, or an event that ends the stream by its name, was seen.
+    error: a data object with an ``error`` that is not empty was seen, or an event of that name.
     events: how many events with data were seen, withheld ones included.
     """
 
-    def __init__(self, limit: int = 1 << 20) -> None:
+    def __init__(self, limit: int = 1 << 20, marks: Marks = OPENAI) -> None:
         self.strip_usage = False
         self.usage = b""
+        self.usages: list[bytes] = []
         self.done = False
         self.error = False
         self.events = 0
         self._limit = limit
+        self._marks = marks
+        self._needle = marks.needle
         # The event that is not whole yet, how far it was read, and what was seen in it.
         self._held = bytearray()
         self._at = 0
         self._line = 0
         self._data = False
         self._look = False
+        self._name = 0
         # The last byte was a carriage return: a line feed that comes next belongs to it.
         self._cr = False
         self._dropped = False
@@ -78,6 +112,9 @@ class EventScan:
     def _scan(self, text: bytes | bytearray, size: int) -> int:
         """Read on from where the last call stopped and return the offset after the last whole event."""
         at, line, data, look = self._at, self._line, self._data, self._look
+        needle = self._needle
+        length = len(self._needle)
+        first = needle[1]
         begin = 0
         if self._cr:
             self._cr = False
@@ -96,8 +133,11 @@ class EventScan:
                 if at + 1 == size:
                     break
                 char = text[at + 1]
-                if char == ord("u") or char == ord("e"):
-                    found = _key(text, at, size)
+                if char == first or char == ord("e"):
+                    if char == first:
+                        found = _key(text, at, size, needle, length)
+                    else:
+                        found = _key(text, at, size, b'"error"', 7)
                     if found < 0:
                         break
                     look = look or found > 0
@@ -112,8 +152,12 @@ class EventScan:
                         at += 1
                 if end > line:
                     found = _data_line(text, line, end)
-                    data = data or found > 0
-                    look = look or found > 1
+                    if found:
+                        data = True
+                        look = look or found > 1
+                    elif text[line] == ord("e") and _is_event_line(text, line, end):
+                        self._name = self._marks.names.get(bytes(text[line + 6 : end]).strip(b" "), 0)
+                        look = look or self._name > 0
                 else:
                     self._dropped = False
                     if data:
@@ -123,6 +167,7 @@ class EventScan:
                             self._drops.append((begin, at))
                     begin = at
                     data = look = False
+                    self._name = 0
                 line = at
             else:
                 at += 1
@@ -132,19 +177,31 @@ class EventScan:
     def _inspect(self, event: bytes) -> bool:
         """Note what a whole event says, and tell whether it is to be withheld."""
         text = _data_of(event)
+        if self._name and text:
+            self.error = self.error or self._name == _ERROR
+            self.done = self.done or self._name == _END
         if text == b"[DONE]":
             self.done = True
             return False
         try:
-            spans = scan(text, _KEYS)
+            spans = scan(text, self._marks.keys)
+            if len(spans) == 4 and spans[3][0] >= 0 and text[spans[3][0]] == ord("{"):
+                inner = text[spans[3][0] : spans[3][1]]
+                self._note(inner, scan(inner, self._marks.keys))
         except GatewayError:
             return False
+        return self._note(text, spans) and self.strip_usage and _part(text, spans[0]) == b"[]"
+
+    def _note(self, text: bytes, spans: list[tuple[int, int]]) -> bool:
+        """Keep the object if it has usage, and notice an error in it; tell whether it has usage."""
         if _part(text, spans[2]) not in _EMPTY:
             self.error = True
         if not _part(text, spans[1]).startswith(b"{"):
             return False
+        if self._marks.every and self.usage and len(self.usages) < _MAX_USAGES:
+            self.usages.append(self.usage)
         self.usage = text
-        return self.strip_usage and _part(text, spans[0]) == b"[]"
+        return True
 
     def _without_drops(self, out: bytes) -> bytes:
         parts, at = [], 0
@@ -156,10 +213,12 @@ class EventScan:
         return b"".join(parts)
 
 
-def _key(text: bytes | bytearray, at: int, size: int) -> int:
-    """Return 1 if ``"usage"`` or ``"error"`` stands at `at` and its value is not null, else 0; -1 if more is needed."""
-    name = b'"usage"' if text[at + 1] == ord("u") else b'"error"'
-    end = at + 7
+def _key(text: bytes | bytearray, at: int, size: int, name: bytes, length: int) -> int:
+    """Return 1 if the key `name`, quotes included, stands at `at` with a value other than null, else 0; -1: read on.
+
+    The first two bytes are known to agree.
+    """
+    end = at + length
     index = 2
     at += 2
     while at < end:
@@ -172,6 +231,13 @@ def _key(text: bytes | bytearray, at: int, size: int) -> int:
     while at < size and (text[at] == ord(" ") or text[at] == ord(":")):
         at += 1
     return 0 if at < size and text[at] == ord("n") else 1
+
+
+def _is_event_line(text: bytes | bytearray, at: int, end: int) -> bool:
+    """Tell whether the line, which begins with an ``e``, names the event."""
+    if end - at < 6 or text[at + 1] != ord("v") or text[at + 2] != ord("e") or text[at + 3] != ord("n"):
+        return False
+    return text[at + 4] == ord("t") and text[at + 5] == ord(":")
 
 
 def _data_line(text: bytes | bytearray, at: int, end: int) -> int:

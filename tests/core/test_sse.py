@@ -8,16 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import GatewayError
-from core.sse import EventScan
+from core.sse import OPENAI, EventScan, Marks
 
 USAGE = b'{"id":"c","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":5}}'
+NESTED = Marks(b"usageIs", b"inner", frozenset({b"stop"}), every=True)
 
 
 class Reader:
     """The naive reader: lines first, then blocks up to each empty line."""
 
-    def __init__(self, stream: bytes, strip: bool) -> None:
+    def __init__(self, stream: bytes, strip: bool, marks: Marks = OPENAI) -> None:
         self.usage, self.done, self.error, self.events = b"", False, False, 0
+        self.usages, self.marks = [], marks
         block, kept = b"", []
         for line, end in re.findall(rb"([^\r\n]*)(\r\n|\n|\r)", stream):
             block += line + end
@@ -34,18 +36,27 @@ class Reader:
         values = [value.removeprefix(b" ") for name, _, value in lines if name == b"data"]
         self.events += bool(values)
         data = b"\n".join(values)
-        self.done |= data == b"[DONE]"
+        names = [value.strip(b" ") for name, _, value in lines if name == b"event"]
+        if data:
+            self.done |= data == b"[DONE]" or self.marks.names.get(names[-1] if names else b"") == 1
+            self.error |= b"error" in names[-1:]
         try:
             value = json.loads(data)
         except ValueError:
             return False
         if not isinstance(value, dict):
             return False
+        if len(self.marks.keys) == 4 and isinstance(value.get("inner"), dict):
+            self.note(value["inner"])
+        return self.note(value) and strip and value.get("choices") == []
+
+    def note(self, value: dict) -> bool:
         self.error |= bool(value.get("error"))
-        if not isinstance(value.get("usage"), dict):
+        if not isinstance(value.get(self.marks.keys[1].decode()), dict):
             return False
-        self.usage = data
-        return strip and value.get("choices") == []
+        self.usages.append(value)
+        self.usage = value
+        return True
 
 
 ends = st.sampled_from([b"\n", b"\n", b"\n", b"\r\n", b"\r"])
@@ -55,6 +66,8 @@ objects = st.fixed_dictionaries(
         "choices": st.sampled_from([[], [], [{"delta": {"content": '"usage":{"a":1}'}}], None, {}]),
         "usage": st.sampled_from([None, None, {"prompt_tokens": 1}, {}, 7]),
         "error": st.sampled_from([None, "", {"message": "no"}, False, []]),
+        "usageIs": st.sampled_from([None, {"a": 1}]),
+        "inner": st.sampled_from([None, {"usageIs": {"a": 2}}, {"usage": {"b": 1}, "error": {"m": 1}}, [1], "error"]),
         "x": st.sampled_from(["usage", "\\", 'a"', {"usage": {"a": 1}, "error": "inner"}, "\u00e9"]),
     },
 )
@@ -65,32 +78,50 @@ data = st.builds(
 fields = st.builds(
     lambda space, value: b"data:" + space + value, st.sampled_from([b" ", b"", b"  "]), data
 ) | st.sampled_from(
-    [b": ping", b"event: x", b"data", b"dat: 1", b"datax: 1", b"id: 1", b"retry: 3", b"data :1", b'"us']
+    [
+        b": ping",
+        b"event: x",
+        b"event:error",
+        b"event: stop",
+        b"event",
+        b"eventx: stop",
+        b"data",
+        b"dat: 1",
+        b"datax: 1",
+        b"id: 1",
+        b"retry: 3",
+        b"data :1",
+        b'"us',
+    ]
 )
 lines = st.builds(lambda field, end: field + end, fields, ends) | ends
 streams = st.lists(lines, max_size=14).map(b"".join)
 
 
-def fed(pieces: list[bytes], strip: bool) -> tuple[bytes, EventScan]:
-    scan = EventScan()
+def fed(pieces: list[bytes], strip: bool, marks: Marks = OPENAI) -> tuple[bytes, EventScan]:
+    scan = EventScan(marks=marks)
     scan.strip_usage = strip
     out = b"".join([scan.feed(piece) for piece in pieces])
     return out, scan
 
 
-def state(scan: EventScan | Reader) -> tuple[bytes, bool, bool, int]:
-    return scan.usage, scan.done, scan.error, scan.events
+def state(scan: EventScan | Reader) -> tuple[object, bool, bool, int]:
+    if isinstance(scan, Reader):
+        return scan.usage, scan.done, scan.error, scan.events
+    return scan.usage and json.loads(scan.usage), scan.done, scan.error, scan.events
 
 
-@given(streams, st.booleans(), st.lists(st.integers(0, 400), max_size=5))
-@settings(max_examples=400, deadline=None)
-def test_any_cut_of_a_stream_gives_what_the_naive_reader_gives(stream, strip, cuts):
+@given(streams, st.booleans(), st.lists(st.integers(0, 400), max_size=5), st.sampled_from([OPENAI, NESTED]))
+@settings(max_examples=600, deadline=None)
+def test_any_cut_of_a_stream_gives_what_the_naive_reader_gives(stream, strip, cuts, marks):
     cuts = sorted({min(cut, len(stream)) for cut in cuts})
     pieces = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
-    naive = Reader(stream, strip)
-    out, scan = fed(pieces, strip)
+    naive = Reader(stream, strip, marks)
+    out, scan = fed(pieces, strip, marks)
     assert out == naive.whole
     assert state(scan) == state(naive)
+    if marks is NESTED:
+        assert [json.loads(text) for text in scan.usages] == naive.usages[:-1]
 
 
 @given(streams, st.booleans())
@@ -248,3 +279,45 @@ def test_a_deep_or_broken_object_with_usage_passes_untouched():
         event = b"data: " + text + b"\n\n"
         assert scan.feed(event) == event
         assert scan.usage == b""
+
+
+def test_usage_inside_another_object_is_kept_as_that_object_and_all_of_it_in_order():
+    scan = EventScan(marks=Marks(within=b"message", ends=frozenset({b"message_stop"}), every=True))
+    scan.feed(b'event: message_start\ndata: {"type":"message_start","message":{"id":"m","usage":{"in":1}}}\n\n')
+    assert scan.usage == b'{"id":"m","usage":{"in":1}}'
+    scan.feed(b'event: message_delta\ndata: {"type":"message_delta","usage":{"out":2}}\n\n')
+    assert (scan.usages, scan.done) == ([b'{"id":"m","usage":{"in":1}}'], False)
+    assert scan.usage == b'{"type":"message_delta","usage":{"out":2}}'
+    scan.feed(b'event: message_stop\ndata: {"type":"message_stop"}\n\n')
+    assert scan.done
+
+
+def test_usages_without_end_are_bounded_and_the_last_is_there():
+    scan = EventScan(marks=Marks(every=True))
+    scan.feed(b"".join(b'data: {"usage":{"a":%d}}\n\n' % count for count in range(1000)))
+    assert len(scan.usages) == 64
+    assert scan.usage == b'{"usage":{"a":999}}'
+
+
+def test_another_key_of_usage_is_found_and_openais_is_not():
+    scan = EventScan(marks=Marks(b"usageMetadata"))
+    scan.feed(b'data: {"usage":{"a":1}}\r\n\r\ndata: {"usageMetadata":{"a":2}}\r\n\r\n')
+    assert scan.usage == b'{"usageMetadata":{"a":2}}'
+
+
+def test_an_error_inside_a_terminal_object_is_noticed():
+    scan = EventScan(marks=Marks(within=b"response", ends=frozenset({b"response.failed"})))
+    scan.feed(b'event: response.created\ndata: {"response":{"error":null,"usage":null}}\n\n')
+    assert not scan.error
+    scan.feed(b'event: response.failed\ndata: {"response":{"error":{"code":"x"},"usage":{"a":1}}}\n\n')
+    assert (scan.error, scan.done, scan.usage) == (True, True, b'{"error":{"code":"x"},"usage":{"a":1}}')
+
+
+def test_a_name_counts_for_its_own_event_only_and_only_with_data():
+    scan = EventScan(marks=NESTED)
+    scan.feed(b"event: stop\n\ndata: 1\n\nevent: stop\nevent: other\ndata: 1\n\n")
+    assert not scan.done
+    scan.feed(b"event: stop\ndata: 1\n")
+    assert not scan.done
+    scan.flush()
+    assert scan.done
