@@ -27,6 +27,7 @@ __all__ = [
     "Target",
     "Timeouts",
     "Upstream",
+    "When",
     "WorkerLimits",
     "schema",
 ]
@@ -112,6 +113,20 @@ Path = Annotated[
     Meta(
         pattern=r"^/[!-~]{0,1023}$",
         description="a path that starts with /, with {name} segments and a final * if wanted, such as /orders/*",
+    ),
+]
+FieldName = Annotated[
+    str,
+    Meta(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$", description="the name of a header field, such as x-tier"),
+]
+MetadataKey = Annotated[str, Meta(pattern=r"^[^\x00-\x1f]{1,128}$", description="a key of at most 128 characters")]
+Value = Annotated[str, Meta(pattern=r"^[^\x00-\x1f]{0,512}$", description="a value of at most 512 characters")]
+Values = Annotated[tuple[Value, ...], Meta(min_length=1)]
+StickyBy = Annotated[
+    str,
+    Meta(
+        pattern=r"^(consumer|conversation|header:[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128})$",
+        description="consumer, conversation or header:NAME",
     ),
 ]
 Weight = Annotated[int, Meta(ge=0, le=1_000_000)]
@@ -211,19 +226,34 @@ class Provider(_Part, frozen=True):
     max_connections: Connections = 1024
 
 
+class When(_Part, frozen=True):
+    """What a request must have for a target to take it: fields, and keys of its ``metadata``.
+
+    Each with one of the values; ``*`` stands for any.
+    """
+
+    headers: dict[FieldName, Values] = field(default_factory=dict)
+    metadata: dict[MetadataKey, Values] = field(default_factory=dict)
+
+
 class Target(_Part, frozen=True):
     """One provider and the name it knows the model by."""
 
     provider: Name
     model: Annotated[str, Meta(min_length=1, max_length=256)]
     weight: Weight = 1
+    when: When | None = None
 
 
 class Model(_Part, frozen=True):
-    """A name callers ask for, and the targets that can serve it."""
+    """A name callers ask for, and the targets that can serve it.
+
+    sticky: with `strategy: weighted`, what keeps calls on the same target: who calls, a field, or the conversation.
+    """
 
     targets: Annotated[tuple[Target, ...], Meta(min_length=1)]
     strategy: Word = "priority"
+    sticky: StickyBy | None = None
     timeouts: Timeouts = Timeouts()
     retries: Retries = Retries()
     max_body: Size = "32MiB"

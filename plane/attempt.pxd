@@ -3,7 +3,7 @@ cimport cython
 from plane.exchange cimport Exchange
 from plane.http1.client cimport Pool, UpstreamConnection
 from plane.request cimport head_of
-from plane.runtime cimport Candidate
+from plane.runtime cimport Candidate, Target
 
 
 @cython.locals(pool=Pool)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from time import monotonic_ns
+
 from core.errors import GatewayError
 from plane.exchange import Exchange
 from plane.http1.client import Pool, UpstreamConnection
+from plane.latency import FAILED
 from plane.request import head_of
-from plane.runtime import Candidate
+from plane.runtime import Candidate, Target
 
 __all__ = ["enter", "is_answered", "leave", "may_retry", "send"]
 
@@ -52,4 +55,6 @@ def leave(exchange: Exchange) -> None:
         exchange.upstream.detach(False)
     if exchange.answering is not None:
         exchange.answering.in_flight -= 1
+        if isinstance(exchange.answering, Target) and exchange.answering.latency is not None:
+            exchange.answering.latency.observe(FAILED, monotonic_ns())
         exchange.answering = None

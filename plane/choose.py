@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from core.errors import GatewayError
 from plane.exchange import Exchange
+from plane.runtime import Model, Target
 
 __all__ = ["choose"]
 
@@ -13,7 +14,7 @@ def choose(exchange: Exchange) -> None:
     route = exchange.route
     if route.needs_model:
         model = exchange.model
-        exchange.candidates = model.targets if model.only else model.strategy.rank(model.targets)
+        exchange.candidates = model.targets if model.only else ranked(exchange, model)
         exchange.timeouts = model.timeouts
         exchange.retries = model.retries
     else:
@@ -25,3 +26,21 @@ def choose(exchange: Exchange) -> None:
         raise GatewayError(
             503, "no_candidate", "gateway", "Everything that could serve this request is drained.", retry_after=5.0
         )
+
+
+def ranked(exchange: Exchange, model: Model) -> list[Target]:
+    """Return the targets whose conditions the request fulfils, as the model's strategy ranks them."""
+    targets = model.targets
+    if model.conditional:
+        targets = [target for target in targets if target.when is None or target.when.hold(exchange)]
+        if not targets:
+            raise GatewayError(
+                400,
+                "no_target_matches",
+                "caller",
+                "No target of this model takes such a request: its fields or metadata fulfil no target's conditions.",
+            )
+    if model.sticky is not None:
+        exchange.affinity = model.sticky.key(exchange)
+    found: list[Target] = model.strategy.rank(targets, exchange)
+    return found

@@ -28,11 +28,13 @@ from core.sections import Consumers as ConsumersSection
 from core.sections import Directory, Keys
 from core.snapshot import Part, Snapshot, entries_of, parse
 from core.units import parse_duration, parse_rate, parse_size
+from plane.conditions import Conditions
 from plane.consumers import Consumers
 from plane.http1.origin import Origin, TimeoutsNs
 from plane.local import health, list_models, liveness, readiness
 from plane.runtime import Candidate, Model, RetryRule, Route, Runtime, Site, Target
 from plane.steps import Steps, at_once
+from plane.sticky import Sticky
 
 __all__ = ["compile_snapshot", "compile_steps", "known_words"]
 
@@ -213,9 +215,12 @@ class Compiler:
                 msgspec.json.encode(target.model),
                 vendor.heads,
                 vendor.secret,
+                Conditions(target.when.headers, target.when.metadata) if target.when is not None else None,
             )
             self.candidates.append(made)
             targets.append(made)
+        if config.sticky is not None and config.strategy != "weighted":
+            self.problems.append(f"{path}.sticky: goes with `strategy: weighted`, which shares calls by weight")
         return Model(
             name,
             targets,
@@ -223,6 +228,7 @@ class Compiler:
             self.timeouts(config.timeouts, f"{path}.timeouts"),
             self.retry_rule(config.retries),
             self.read(parse_size, config.max_body, f"{path}.max_body"),
+            Sticky(config.sticky) if config.sticky is not None else None,
         )
 
     def origin(self, url: str, ca: str | None, limit: int, path: str) -> tuple[Origin, bytes, bytes]:

@@ -78,6 +78,7 @@ cdef class Exchange(Timed):
 
     # choose
     cdef public list candidates
+    cdef public bytes affinity
     cdef public object timeouts
     cdef public object retries
     cdef public bint relay_at_once

@@ -72,6 +72,7 @@ class Exchange(Timed):
     `tally` counts them for its consumer.
     admit: `holding` is the concurrency limit to release, if any; `limit` is -1 where no rate applies.
     decode: `edits` is the dialect's note of where the body is changed for a target.
+    choose: `affinity` is shared by the calls that are to stay on one target; nothing where none are.
     call: `target` is the candidate tried last, `answering` the one whose answer is being relayed. `connection_ns`
     was spent waiting for connections; `asked` is when the first attempt went out, 0 before. `answer_parts`
     holds `answer_held` bytes not yet relayed. `answer_head` says that the answer's head is complete, `answer_streams`
@@ -121,6 +122,7 @@ class Exchange(Timed):
     strip_usage: bool
 
     candidates: list[Any]
+    affinity: bytes | None
     timeouts: Any
     retries: Any
     relay_at_once: bool

@@ -20,6 +20,8 @@ cdef class Target(Candidate):
     cdef public dict heads
     cdef public bytes field
     cdef public bytes secret
+    cdef public object when
+    cdef public object latency
 
 
 @cython.final
@@ -40,6 +42,8 @@ cdef class Model:
     cdef public list targets
     cdef public object strategy
     cdef public bint only
+    cdef public bint conditional
+    cdef public object sticky
     cdef public object timeouts
     cdef public object retries
     cdef public long long max_body

@@ -56,6 +56,8 @@ class Target(Candidate):
 
     model_json: that name as a JSON string. heads: operation -> the constant part of a request's head.
     field: the answer's ``x-headgate-target`` line. secret: the provider's credential, b"" if it needs none.
+    when: `plane.conditions.Conditions` of the requests that it takes, None for all. latency: `plane.latency.Latency`
+    where the model's strategy goes by it, from the binding on.
     """
 
     def __init__(
@@ -68,11 +70,14 @@ class Target(Candidate):
         model_json: bytes,
         heads: dict[str, bytes],
         secret: bytes,
+        when: Any = None,
     ) -> None:
         super().__init__(name, weight, origin, host, base_path)
         self.model_json = model_json
         self.heads = heads
         self.secret = secret
+        self.when = when
+        self.latency: Any = None
         # A provider may name its models as it likes; a header line takes printable ASCII.
         self.field = b"x-headgate-target: %b\r\n" % quote(name, safe=PRINTABLE).encode()
 
@@ -92,15 +97,27 @@ class Consumer:
 
 
 class Model:
-    """A name callers ask for. max_body: bytes. only: there is one target, and so nothing to rank."""
+    """A name callers ask for. max_body: bytes. only: there is one target, and so nothing to rank.
+
+    conditional: some target takes only some requests. sticky: `plane.sticky.Sticky`, or None.
+    """
 
     def __init__(
-        self, name: str, targets: list[Target], strategy: Any, timeouts: TimeoutsNs, retries: Any, max_body: int
+        self,
+        name: str,
+        targets: list[Target],
+        strategy: Any,
+        timeouts: TimeoutsNs,
+        retries: Any,
+        max_body: int,
+        sticky: Any = None,
     ) -> None:
         self.name = name
         self.targets = targets
         self.strategy = strategy
-        self.only = len(targets) == 1 and targets[0].weight > 0
+        self.conditional = any(target.when is not None for target in targets)
+        self.sticky = sticky
+        self.only = len(targets) == 1 and targets[0].weight > 0 and not self.conditional
         self.timeouts = timeouts
         self.retries = retries
         self.max_body = max_body
@@ -182,6 +199,11 @@ class Site:
         for candidate in self.candidates:
             candidate.pool = shared.pool(candidate.origin)
             self.origins.add(candidate.origin)
+            yield
+        for model in self.models.values():
+            if getattr(model.strategy, "measures", False):
+                for target in model.targets:
+                    target.latency = shared.latency(target.name)
             yield
         for group in self.groups:
             group[:] = [shared.endpoint(endpoint) for endpoint in group]

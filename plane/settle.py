@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from time import monotonic_ns
+
 from plane.exchange import Exchange
+from plane.latency import FAILED
 
 __all__ = ["settle"]
 
@@ -16,4 +19,8 @@ def settle(exchange: Exchange) -> None:
     if exchange.answering is not None:
         exchange.answering.in_flight -= 1
         if exchange.model is not None:
+            target = exchange.answering
+            if target.latency is not None:
+                served = exchange.first_byte > 0 and exchange.answer_status < 400
+                target.latency.observe(exchange.first_byte - exchange.asked if served else FAILED, monotonic_ns())
             exchange.usage = exchange.route.dialect.usage(exchange)

@@ -19,6 +19,7 @@ from core.units import parse_rate
 from plane.http1.client import Pool
 from plane.http1.connect import dial
 from plane.http1.origin import Origin
+from plane.latency import Latency
 from plane.ledger import Ledger
 from plane.metrics import Metrics
 from plane.overload import Gauge, Tally
@@ -47,6 +48,7 @@ class Shared:
         self.draining = False
         self.pools: dict[Origin, Pool] = {}
         self.endpoints: dict[tuple[str, Origin], Candidate] = {}
+        self.latencies: WeakValueDictionary[str, Latency] = WeakValueDictionary()
         self.file = limits.open("r+b")
         try:
             self.cells = Cells(mmap.mmap(self.file.fileno(), 0))
@@ -65,6 +67,10 @@ class Shared:
         known = self.endpoints.setdefault((endpoint.name, endpoint.origin), endpoint)
         known.weight = endpoint.weight
         return known
+
+    def latency(self, target: str) -> Latency:
+        """Return what was measured of a target, by its name; kept as long as a runtime has such a target."""
+        return self.latencies.setdefault(target, Latency())
 
     def retire(self, used: set[Origin]) -> Steps[None]:
         """Close in small steps what no candidate of the live runtime uses; calls under way end on their connections."""

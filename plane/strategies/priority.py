@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from plane.exchange import Exchange
 from plane.runtime import Target
 
 __all__ = ["Options", "Priority", "build"]
@@ -16,7 +17,7 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
 class Priority:
     """Ranks targets as written."""
 
-    def rank(self, targets: list[Target]) -> list[Target]:
+    def rank(self, targets: list[Target], exchange: Exchange) -> list[Target]:
         """Return the targets to try, best first."""
         return [target for target in targets if target.weight > 0]
 

@@ -9,7 +9,9 @@ from plane.http1.origin import Origin
 from plane.runtime import Target
 from plane.strategies import priority, weighted
 from tests.plane.conftest import Starter
-from tests.plane.rig import answer, consumer
+from tests.plane.rig import answer, consumer, make_exchange
+
+CALL = make_exchange()
 
 
 def targets(*weights: int) -> list[Target]:
@@ -27,13 +29,13 @@ def names(ranked: list[Target]) -> str:
 @pytest.mark.parametrize(("weights", "order"), [((1, 1, 1), "abc"), ((1, 9, 5), "abc"), ((0, 1, 0), "b"), ((0, 0), "")])
 def test_priority_is_the_order_as_written_without_what_is_drained(weights: tuple[int, ...], order: str) -> None:
     strategy = priority.build(priority.Options())
-    assert names(strategy.rank(targets(*weights))) == order
+    assert names(strategy.rank(targets(*weights), CALL)) == order
 
 
 def test_weighted_puts_each_first_by_its_share_and_drops_what_is_drained() -> None:
     strategy = weighted.build(weighted.Options())
     given = targets(5, 3, 2, 0)
-    ranks = [names(strategy.rank(given)) for _ in range(100)]
+    ranks = [names(strategy.rank(given, CALL)) for _ in range(100)]
     assert Counter(rank[0] for rank in ranks) == {"a": 50, "b": 30, "c": 20}
     assert {frozenset(rank) for rank in ranks} == {frozenset("abc")}
 
@@ -41,7 +43,7 @@ def test_weighted_puts_each_first_by_its_share_and_drops_what_is_drained() -> No
 def test_ranking_leaves_the_model_s_own_list_as_it_was() -> None:
     for strategy in (priority.build(priority.Options()), weighted.build(weighted.Options())):
         given = targets(1, 2, 0)
-        strategy.rank(given)
+        strategy.rank(given, CALL)
         assert names(given) == "abc"
 
 
