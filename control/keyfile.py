@@ -7,7 +7,8 @@ from pathlib import Path
 from control.datadir import DataError
 from control.files import UNFINISHED, sync_folder, write_file
 from core.errors import SealError
-from core.seal import MAX_ROOTS, ROOT_SIZE, Keyring, key_fault
+from core.rootkey import MAX_ROOTS, ROOT_SIZE, key_fault
+from core.seal import Keyring
 
 __all__ = ["KEY", "open_keyring"]
 

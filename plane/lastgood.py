@@ -12,7 +12,8 @@ from pathlib import Path
 
 from core.errors import SealError
 from core.lastgood import LastGood, load
-from core.seal import MAX_ROOTS, ROOT_SIZE, Keyring, key_fault
+from core.seal import Keyring
+from plane.keyfile import open_only, read_key
 
 __all__ = ["saved"]
 
@@ -28,27 +29,16 @@ def saved(data: Path, refuse: Callable[[str, str], None]) -> Iterator[LastGood]:
     except FileNotFoundError:
         return
     try:
-        keys = Keyring(_read_key(key))
+        keys = Keyring(read_key(key))
     except (OSError, SealError) as error:
         refuse(str(key), str(error))
         return
     yield from load(names, lambda name, limit: _read(folder / name, limit), keys, refuse)
 
 
-def _read_key(path: Path) -> bytes:
-    handle = _open(path)
-    try:
-        found = os.fstat(handle)
-        if fault := key_fault(found.st_mode, found.st_uid, os.geteuid()):
-            raise SealError(fault)
-        return os.read(handle, ROOT_SIZE * MAX_ROOTS + 1)
-    finally:
-        os.close(handle)
-
-
 def _read(path: Path, limit: int) -> bytes:
     """Return what is in a file; ValueError if it is not a regular one of at most `limit` bytes."""
-    handle = _open(path)
+    handle = open_only(path)
     try:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode) or found.st_size > limit:
@@ -57,8 +47,3 @@ def _read(path: Path, limit: int) -> bytes:
             return file.read(limit)
     finally:
         os.close(handle)
-
-
-def _open(path: Path) -> int:
-    # No symlinks; and a pipe under that name must not hold the worker up.
-    return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

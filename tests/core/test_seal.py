@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import SealError
-from core.seal import MAX_ROOTS, ROOT_SIZE, TAG_SIZE, Keyring
+from core.rootkey import MAX_ROOTS, ROOT_SIZE
+from core.seal import TAG_SIZE, Keyring
 
 ROOT = bytes(range(32))
 OTHER = bytes(range(32, 64))
