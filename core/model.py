@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 __all__ = [
+    "Budgets",
     "CallerTimeouts",
     "Config",
     "Consumer",
@@ -129,6 +130,22 @@ StickyBy = Annotated[
         description="consumer, conversation or header:NAME",
     ),
 ]
+HeaderName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9!#$%&'*+.^_`|~-]{1,128}$",
+        description="the name of a header field in small letters",
+    ),
+]
+HeaderValue = Annotated[
+    str,
+    Meta(
+        pattern=r"^[!-~]([ -~]{0,1022}[!-~])?$",
+        description="the value of a header field: printable ASCII, without space around it",
+    ),
+]
+OptionValue = str | int | float | bool
+Tokens = Annotated[int, Meta(ge=0, le=10_000_000)]
 Weight = Annotated[int, Meta(ge=0, le=1_000_000)]
 Connections = Annotated[int, Meta(ge=1, le=65_535)]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"]
@@ -217,11 +234,18 @@ class Retries(_Part, frozen=True):
 
 
 class Provider(_Part, frozen=True):
-    """A vendor of models: the dialect it speaks, where, and with whose credential."""
+    """A vendor of models: the dialect it speaks, where, and with whose credential.
+
+    also: further dialects that it speaks at the same address; a call in one of these passes through untranslated.
+    options: of the dialects, as their pages in the docs list them. headers: lines that every request to it gets.
+    """
 
     dialect: Word
     base_url: Url
+    also: tuple[Word, ...] = ()
+    options: dict[Word, OptionValue] = field(default_factory=dict)
     credential: Secret | None = None
+    headers: dict[HeaderName, HeaderValue] = field(default_factory=dict)
     ca: File | None = None
     max_connections: Connections = 1024
 
@@ -245,10 +269,24 @@ class Target(_Part, frozen=True):
     when: When | None = None
 
 
+class Budgets(_Part, frozen=True):
+    """How many tokens of thinking an effort stands for, at providers that count it so; 0 is none."""
+
+    minimal: Tokens = 1024
+    low: Tokens = 1024
+    medium: Tokens = 2048
+    high: Tokens = 4096
+    xhigh: Tokens = 8192
+    max: Tokens = 16384
+
+
 class Model(_Part, frozen=True):
     """A name callers ask for, and the targets that can serve it.
 
     sticky: with `strategy: weighted`, what keeps calls on the same target: who calls, a field, or the conversation.
+    unsupported: what becomes of a part of a call that the provider's dialect has no place for: ``refuse`` the call, or
+    ``drop`` the part and name it in ``x-headgate-dropped``. budgets: of thinking. max_tokens: of an answer, asked for
+    where the caller did not say and the provider's dialect demands a number.
     """
 
     targets: Annotated[tuple[Target, ...], Meta(min_length=1)]
@@ -257,6 +295,9 @@ class Model(_Part, frozen=True):
     timeouts: Timeouts = Timeouts()
     retries: Retries = Retries()
     max_body: Size = "32MiB"
+    unsupported: Literal["refuse", "drop"] = "refuse"
+    budgets: Budgets = Budgets()
+    max_tokens: Annotated[int, Meta(ge=1, le=10_000_000)] = 4096
 
 
 class Key(_Part, frozen=True):
@@ -353,6 +394,6 @@ def _without_null(part: Any) -> Any:
         return part
     part = {key: _without_null(item) for key, item in part.items() if not (key == "default" and item is None)}
     if "anyOf" in part:
-        (kind,) = [kind for kind in part.pop("anyOf") if kind != {"type": "null"}]
-        part |= kind
+        kinds = [kind for kind in part.pop("anyOf") if kind != {"type": "null"}]
+        part |= kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
     return part

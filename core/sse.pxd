@@ -1,5 +1,6 @@
 cimport cython
 from core.splice cimport scan
+from core.stream_scan cimport StreamScan
 
 @cython.final
 cdef class Marks:
@@ -9,16 +10,12 @@ cdef class Marks:
     cdef readonly bint every
 
 
-@cython.final
-cdef class EventScan:
+cdef class EventScan(StreamScan):
     # Set by the owner.
     cdef public bint strip_usage
     # What was read in passing.
     cdef readonly bytes usage
     cdef readonly list usages
-    cdef readonly bint done
-    cdef readonly bint error
-    cdef readonly long long events
     # Between two reads.
     cdef Py_ssize_t _limit
     cdef Marks _marks
@@ -54,4 +51,5 @@ cdef int _key(
 ) noexcept
 cdef bint _is_event_line(const unsigned char* text, Py_ssize_t at, Py_ssize_t end) noexcept
 cdef int _data_line(const unsigned char* text, Py_ssize_t at, Py_ssize_t end) noexcept
+cdef bint _is_content(bytes event) except -1
 cdef bytes _part(bytes text, tuple span)

@@ -6,14 +6,21 @@ events; only an event that has one of the keys with a value, a name that means s
 Bytes are never rewritten.
 """
 
+from typing import Any
+
+import msgspec
+
 from core.errors import GatewayError
 from core.splice import scan
+from core.stream_scan import StreamScan
 
 __all__ = ["OPENAI", "EventScan", "Marks"]
 
 _EMPTY = frozenset({b"", b"null", b"false", b"0", b'""', b"[]", b"{}"})
 _END = 1
 _ERROR = 2
+_HEAD = -1
+_ANNOUNCED = frozenset({"role", "obfuscation"})
 _MAX_USAGES = 64
 """Objects with usage that are kept where all are wanted; a stream with more of them overwrites the last."""
 
@@ -23,7 +30,8 @@ class Marks:
 
     usage: the key of the usage object, at the top level of an event's data. within: the key of an object at the top
     level in which usage and error may stand instead, b"" for none. ends: names of the events that end a stream, beside
-    ``data: [DONE]``. every: the usage of one stream is spread over several events, so that all of them are kept.
+    ``data: [DONE]``. heads: names of the events that come before an answer and are no part of it. every: the usage of
+    one stream is spread over several events, so that all of them are kept.
     """
 
     def __init__(
@@ -31,19 +39,37 @@ class Marks:
         usage: bytes = b"usage",
         within: bytes = b"",
         ends: frozenset[bytes] = frozenset(),
+        heads: frozenset[bytes] = frozenset(),
         *,
         every: bool = False,
     ) -> None:
         self.needle = b'"' + usage + b'"'
         self.keys = (b"choices", usage, b"error", within) if within else (b"choices", usage, b"error")
-        self.names = {**dict.fromkeys(ends, _END), b"error": _ERROR}
+        self.names = {**dict.fromkeys(heads, _HEAD), **dict.fromkeys(ends, _END), b"error": _ERROR}
         self.every = every
 
 
 OPENAI = Marks()
 
 
-class EventScan:
+class _Choice(msgspec.Struct, gc=False):
+    """One choice of a chunk; `text` is of the old completions."""
+
+    delta: dict[str, Any] | None = None
+    text: str | None = None
+    finish_reason: str | None = None
+
+
+class _Chunk(msgspec.Struct, gc=False):
+    """An event of OpenAI's, as far as it shows whether an answer has begun."""
+
+    choices: list[_Choice]
+
+
+_CHUNK = msgspec.json.Decoder(_Chunk)
+
+
+class EventScan(StreamScan):
     """Follow one stream of events.
 
     limit: how many bytes of an unfinished event are held back at most. marks: what is looked for.
@@ -54,15 +80,15 @@ class EventScan:
     done: ``data: [DONE]``, or an event that ends the stream by its name, was seen.
     error: a data object with an ``error`` that is not empty was seen, or an event of that name.
     events: how many events with data were seen, withheld ones included.
+    content: an event was seen that is neither one of `Marks.heads`, nor an error, nor a chunk of OpenAI's without a
+    word.
     """
 
     def __init__(self, limit: int = 1 << 20, marks: Marks = OPENAI) -> None:
+        super().__init__()
         self.strip_usage = False
         self.usage = b""
         self.usages: list[bytes] = []
-        self.done = False
-        self.error = False
-        self.events = 0
         self._limit = limit
         self._marks = marks
         self._needle = marks.needle
@@ -165,6 +191,8 @@ class EventScan:
                         if look and self._inspect(bytes(text[begin:at])):
                             self._dropped = True
                             self._drops.append((begin, at))
+                        if not self.content and not self.error and self._name != _HEAD:
+                            self.content = _is_content(bytes(text[begin:at]))
                     begin = at
                     data = look = False
                     self._name = 0
@@ -250,6 +278,20 @@ def _data_line(text: bytes | bytearray, at: int, end: int) -> int:
     if at < end and text[at] == ord(" "):
         at += 1
     return 2 if at < end and text[at] == ord("[") else 1
+
+
+def _is_content(event: bytes) -> bool:
+    """Tell whether an event is more than a chunk of OpenAI's that announces an answer or counts its tokens."""
+    try:
+        chunk = _CHUNK.decode(_data_of(event))
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return True
+    for choice in chunk.choices:
+        if choice.text or choice.finish_reason:
+            return True
+        if choice.delta and any(value for name, value in choice.delta.items() if name not in _ANNOUNCED):
+            return True
+    return False
 
 
 def _data_of(event: bytes) -> bytes:

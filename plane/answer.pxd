@@ -10,6 +10,7 @@ cdef dict RELAYED
 cpdef accept(Exchange exchange)
 @cython.locals(secret=bytes)
 cpdef accept_stream(Exchange exchange, bint is_event_stream)
+cpdef accept_translated(Exchange exchange, bytes reply)
 @cython.locals(lines=list, route=Route, target=Target, field=tuple)
 cdef bytes fields_of(Exchange exchange)
 @cython.locals(lines=list, runtime=Runtime, consumer=Consumer)

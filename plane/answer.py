@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from math import ceil
+from string import punctuation
+from urllib.parse import quote
 
 from core.errors import GatewayError
 from plane.clean import Cleaner, without
 from plane.exchange import Exchange
 from plane.http1.framing import HOP_BY_HOP
 
-__all__ = ["accept", "accept_stream", "duration_text", "refuse", "send"]
+__all__ = ["accept", "accept_stream", "accept_translated", "duration_text", "refuse", "send"]
 
 RELAYED = dict.fromkeys(
     [
@@ -25,6 +27,11 @@ NOT_RELAYED = HOP_BY_HOP | {b"date", b"x-request-id"}
 
 RELAYED_WHOLE = ("", "upstream_error")
 """Errors of answers that the caller gets as the upstream sent them."""
+
+RETRYABLE = (409, 429, 500, 502, 503, 504, 529)
+"""Statuses of a provider's errors after which SDKs should ask again."""
+
+PRINTABLE = punctuation.replace("%", "")
 
 STREAM_FIELDS = b"cache-control: no-cache, no-transform\r\nx-accel-buffering: no\r\n"
 
@@ -52,6 +59,22 @@ def accept_stream(exchange: Exchange, is_event_stream: bool) -> None:
             exchange.cleaner = Cleaner(secret)
     if is_event_stream:
         exchange.fields += STREAM_FIELDS
+
+
+def accept_translated(exchange: Exchange, reply: bytes) -> None:
+    """Take a provider's answer, told in the caller's dialect, for ours; of a stream its head, the body follows."""
+    exchange.status = 200
+    exchange.reply = reply
+    lines = own_fields(exchange)
+    streams = exchange.stream
+    kind = exchange.route.dialect.stream_type(exchange) if streams else b"application/json"
+    lines += (b"content-type: ", kind, b"\r\n", exchange.target.field)
+    names = exchange.translation.carry.names
+    if names:
+        lines += (b"x-headgate-dropped: ", quote(",".join(names), safe=PRINTABLE).encode(), b"\r\n")
+    if streams:
+        lines.append(STREAM_FIELDS)
+    exchange.fields = b"".join(lines)
 
 
 def fields_of(exchange: Exchange) -> bytes:
@@ -102,14 +125,17 @@ def refuse(exchange: Exchange, error: GatewayError) -> None:
     exchange.error = error.code
     dialect = exchange.route.dialect if exchange.route is not None else None
     if dialect is None:
-        dialect = exchange.runtime.fallback_dialect
+        dialect = exchange.runtime.voices.at(exchange.path or b"")
     if exchange.committed:
         if exchange.scan is not None and error.status != 499:
-            exchange.tail = dialect.error_event(error)
+            if exchange.way is not None and exchange.way.translates:
+                exchange.tail = exchange.scan.broken(error)
+            else:
+                exchange.tail = dialect.error_event(error)
         return
     exchange.status = error.status
     retryable = error.retry_after >= 0 or error.status == 408
-    retryable = retryable or (error.source == "upstream" and error.status in (502, 503, 504))
+    retryable = retryable or (error.source == "upstream" and error.status in RETRYABLE)
     lines = own_fields(exchange)
     lines.append(b"content-type: application/json\r\nx-headgate-error: %b\r\n" % error.code.encode())
     lines.append(b"x-should-retry: true\r\n" if retryable else b"x-should-retry: false\r\n")

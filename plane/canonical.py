@@ -49,6 +49,7 @@ __all__ = [
     "ToolChoice",
     "ToolResult",
     "UsageCounted",
+    "fault_error",
     "foreign_signature",
     "own_signature",
     "pack_call_id",
@@ -360,6 +361,16 @@ class Fault(Struct, gc=False):
     code: str = ""
     param: str = ""
     retry_after: float = -1.0
+
+
+def fault_error(fault: Fault) -> GatewayError:
+    """Return a provider's error as one for the caller, to be told in its dialect."""
+    return _upstream_error(fault.status, "upstream_error", fault)
+
+
+def _upstream_error(status: int, code: str, fault: Fault) -> GatewayError:
+    message = fault.message or "The provider answered with an error."
+    return GatewayError(status, code, "upstream", message, param=fault.param or None, retry_after=fault.retry_after)
 
 
 class Failed(Struct):

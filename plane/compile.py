@@ -30,19 +30,24 @@ from core.snapshot import Part, Snapshot, entries_of, parse
 from core.units import parse_duration, parse_rate, parse_size
 from plane.conditions import Conditions
 from plane.consumers import Consumers
+from plane.dialect import Dialect
+from plane.http1.framing import HOP_BY_HOP
 from plane.http1.origin import Origin, TimeoutsNs
-from plane.local import health, list_models, liveness, readiness
-from plane.runtime import Candidate, Model, RetryRule, Route, Runtime, Site, Target
+from plane.runtime import Candidate, HubRules, Model, RetryRule, Route, Runtime, Site, Target
+from plane.services import Voices, services
 from plane.steps import Steps, at_once
 from plane.sticky import Sticky
+from plane.way import Way, way_of
 
 __all__ = ["compile_snapshot", "compile_steps", "known_words"]
 
 PEOPLE = ("consumers", "keys")
 """The kinds of sections whose entries are read in place; all else makes up the site."""
-SERVICES = ("GET",)
-NO_MODELS_BODY = 1024 * 1024
-"""Bytes of a body that are read only to say that there is no such model."""
+OURS = {name.decode() for name in HOP_BY_HOP} | {
+    *("host", "content-length", "content-type", "transfer-encoding", "authorization", "accept-encoding"),
+    "x-request-id",
+}
+"""Fields of a request to a provider that its config cannot set."""
 PRINTABLE = re.compile(r"[!-~]+")
 
 
@@ -76,12 +81,18 @@ def compile_steps(
 
 
 class Vendor(NamedTuple):
-    """A provider, as far as all of its targets share it."""
+    """A provider, as far as all of its targets share it.
+
+    ways: name of a caller's operation -> `Way`. constant: the lines of every
+    request. heads: as of `Target`; None where the paths depend on the model.
+    """
 
     origin: Origin
     host: bytes
     base: bytes
-    heads: dict[str, bytes]
+    ways: dict[str, Way]
+    constant: bytes
+    heads: dict[str, tuple[bytes, bytes]] | None
     secret: bytes
 
 
@@ -125,10 +136,11 @@ class Compiler:
 
     def site(self, rows: tuple[Part, ...]) -> Steps[Site]:
         """Build all but the consumers."""
-        openai = self.made(self.dialect_kinds, "openai", "dialects")
+        callers = self.callers()
+        openai = callers["openai"]
         providers: dict[str, Vendor] = {}
         for name, provider in entries_of(self.snapshot, "providers"):
-            providers[name] = self.provider(name, provider)
+            providers[name] = self.provider(name, provider, callers)
             yield
         models: dict[str, Model] = {}
         for name, model in entries_of(self.snapshot, "models"):
@@ -139,13 +151,19 @@ class Compiler:
             upstreams[name] = self.upstream(name, upstream)
             yield
         router = Router()
-        for entry in self.services(openai, models):
+        for entry in services(callers, models):
             self.problems += router.add(*entry)
         for name, route in entries_of(self.snapshot, "routes"):
             self.problems += router.add(*self.route(name, route, openai, upstreams))
             yield
         groups = [group.endpoints for group in upstreams.values()]
-        return Site(rows, self.secrets, router, models, self.candidates, groups, openai)
+        return Site(rows, self.secrets, router, models, self.candidates, groups, Voices(callers))
+
+    def callers(self) -> dict[str, Dialect]:
+        """Build the dialects that callers may speak, OpenAI's first: it has the paths that others share."""
+        made = {word: kind.build(kind.options()) for word, kind in self.dialect_kinds.items()}
+        words = sorted(made, key=lambda word: (word != "openai", word))
+        return {word: made[word] for word in words if made[word].prefixes}
 
     def made(self, kinds: Mapping[str, Kind], word: str, path: str) -> Any:
         """Build what a word of the config names."""
@@ -178,23 +196,64 @@ class Compiler:
             return value
         return ""
 
-    def provider(self, name: str, config: Provider) -> Vendor:
-        """Build what all targets at one provider share: the parts of their request heads that do not change."""
+    def provider(self, name: str, config: Provider, callers: Mapping[str, Dialect]) -> Vendor:
+        """Build what all targets at one provider share: how it is asked, and what of a request's head never changes."""
         path = f"providers.{name}"
-        dialect = self.made(self.dialect_kinds, config.dialect, f"{path}.dialect")
+        speaks = self.speaks(config, path)
         secret = self.secret(config.credential, f"{path}.credential")
         origin, host, base = self.origin(config.base_url, config.ca, config.max_connections, f"{path}.base_url")
-        heads = {}
-        if dialect is not None:
-            constant = (dialect.credential_line(secret) if secret else b"") + (
-                b"content-type: application/json\r\naccept-encoding: identity\r\n"
-            )
-            heads = {
-                operation.name: b"POST %b%b HTTP/1.1\r\nhost: %b\r\n%b"
-                % (base, operation.path.encode(), host, constant)
-                for operation in dialect.operations
-            }
-        return Vendor(origin, host, base, heads, secret.encode())
+        lines = [b"host: %b\r\n" % host]
+        ways: dict[str, Way] = {}
+        heads: dict[str, tuple[bytes, bytes]] | None = {}
+        if speaks:
+            if secret and not speaks[0][0].signs:
+                lines.append(speaks[0][0].credential_line(secret))
+            lines.append(b"content-type: application/json\r\naccept-encoding: identity\r\n")
+            lines += self.headers(config.headers, path)
+            for caller in callers.values():
+                for operation in caller.operations:
+                    way = way_of(caller, operation, speaks)
+                    if way is not None:
+                        ways[operation.name] = way
+        constant = b"".join(lines)
+        try:
+            heads = heads_of(ways, "a", base, constant)
+            if heads != heads_of(ways, "b", base, constant):
+                heads = None
+        except ValueError as error:
+            self.problems.append(f"{path}: {error}")
+        return Vendor(origin, host, base, ways, constant, heads, secret.encode())
+
+    def speaks(self, config: Provider, path: str) -> list[tuple[Dialect, Any]]:
+        """Build a provider's dialects, each with the options that it has; an option that none has is a problem."""
+        speaks = []
+        words = (config.dialect, *config.also)
+        unknown = set(config.options)
+        for index, word in enumerate(words):
+            where = f"{path}.also[{index - 1}]" if index else f"{path}.dialect"
+            kind = self.dialect_kinds.get(word)
+            if kind is None:
+                self.problems.append(f"{where}: unknown word {word!r}; known: {', '.join(sorted(self.dialect_kinds))}")
+                return []
+            if word in words[:index]:
+                self.problems.append(f"{where}: {word!r} stands there twice")
+            own = {item.name for item in msgspec.structs.fields(kind.options)} & config.options.keys()
+            unknown -= own
+            try:
+                options = msgspec.convert({name: config.options[name] for name in own}, kind.options)
+                speaks.append((kind.build(options), options))
+            except (msgspec.ValidationError, ValueError) as error:
+                self.problems.append(f"{path}.options: {error}")
+        for name in sorted(unknown):
+            self.problems.append(f"{path}.options.{name}: the dialect {config.dialect!r} has no such option")
+        return speaks
+
+    def headers(self, config: Mapping[str, str], path: str) -> list[bytes]:
+        """Return the header lines that the config adds to every request of a provider."""
+        for name in config:
+            if name in OURS:
+                self.problems.append(f"{path}.headers.{name}: the gateway writes this field itself")
+        return [b"%b: %b\r\n" % (name.encode(), value.encode()) for name, value in config.items()]
 
     def model(self, name: str, config: ModelConfig, providers: Mapping[str, Vendor]) -> Model:
         """Build a model with its targets."""
@@ -206,14 +265,18 @@ class Compiler:
                 where = f"{path}.targets[{index}].provider"
                 self.problems.append(f"{where}: no provider is named {target.provider!r}")
                 continue
+            heads = vendor.heads
+            if heads is None:
+                heads = heads_of(vendor.ways, target.model, vendor.base, vendor.constant)
             made = Target(
                 f"{target.provider}/{target.model}",
                 target.weight,
                 vendor.origin,
                 vendor.host,
                 vendor.base,
-                msgspec.json.encode(target.model),
-                vendor.heads,
+                target.model,
+                vendor.ways,
+                heads,
                 vendor.secret,
                 Conditions(target.when.headers, target.when.metadata) if target.when is not None else None,
             )
@@ -229,6 +292,7 @@ class Compiler:
             self.retry_rule(config.retries),
             self.read(parse_size, config.max_body, f"{path}.max_body"),
             Sticky(config.sticky) if config.sticky is not None else None,
+            HubRules(config.unsupported == "drop", msgspec.structs.asdict(config.budgets), config.max_tokens),
         )
 
     def origin(self, url: str, ca: str | None, limit: int, path: str) -> tuple[Origin, bytes, bytes]:
@@ -294,21 +358,6 @@ class Compiler:
             if model != "*" and model not in models:
                 self.problems.append(f"consumers.{name}.models[{place}]: no model is named {model!r}")
 
-    def services(self, openai: Any, models: Mapping[str, Model]) -> list[tuple[Any, ...]]:
-        """Return the routes that every gateway has: the OpenAI paths and the health checks."""
-        entries: list[tuple[Any, ...]] = []
-        largest = max((model.max_body for model in models.values()), default=NO_MODELS_BODY)
-        for operation in openai.operations:
-            route = Route(operation.name, dialect=openai, operation=operation, max_body=largest)
-            entries += [(None, prefix + operation.path, ("POST",), route, False) for prefix in ("/v1", "")]
-        listing = Route("models", dialect=openai, handler=list_models)
-        for prefix in ("/v1", ""):
-            entries.append((None, f"{prefix}/models", SERVICES, listing, False))
-            entries.append((None, f"{prefix}/models/*", SERVICES, listing, False))
-        for path, handler in (("/healthz", health), ("/readyz", readiness), ("/health/liveness", liveness)):
-            entries.append((None, path, SERVICES, Route(path[1:], handler=handler, needs_key=False), False))
-        return entries
-
     def upstream(self, name: str, config: Upstream) -> Group:
         """Build what all routes to one upstream share: its endpoints, and the balancer that orders them."""
         path = f"upstreams.{name}"
@@ -364,6 +413,31 @@ class Compiler:
         if made is None:
             made = self.rules_made[config] = RetryRule(config.max, "connect" in config.on, "reset" in config.on)
         return made
+
+
+def heads_of(ways: Mapping[str, Way], model: str, base: bytes, constant: bytes) -> dict[str, tuple[bytes, bytes]]:
+    """Return the parts of request heads that do not change, by the provider's operation: without and with a stream.
+
+    Raises ValueError for a path that cannot stand in a request line.
+    """
+    heads = {}
+    for way in ways.values():
+        operation = way.operation
+        plain, streamed = (
+            b"%b %b%b HTTP/1.1\r\n%b"
+            % (operation.method.encode(), base, path_of(way.dialect, operation, model, stream), constant)
+            for stream in (False, True)
+        )
+        heads[way.name] = (plain, streamed)
+    return heads
+
+
+def path_of(dialect: Dialect, operation: Any, model: str, stream: bool) -> bytes:
+    """Return where a provider is asked, below its base URL."""
+    path = dialect.path(operation, model, stream)
+    if not PRINTABLE.fullmatch(path):
+        raise ValueError(f"the path {path!r} cannot stand in a request line")
+    return path.encode()
 
 
 def check_rate(count: int, period: int, burst: int) -> None:

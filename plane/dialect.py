@@ -92,6 +92,7 @@ class Dialect:
     fields: (lower-case name, value) of header lines that a provider must get; a caller of the dialect may send others.
     forwarded: lower-case names of further fields that a caller may send to its own dialect's provider.
     signs: requests are signed one by one (`sign`), not with a constant line.
+    passes: names of other dialects whose bytes it takes as they are, in the operations that both have by name.
     """
 
     name = ""
@@ -102,6 +103,7 @@ class Dialect:
     fields = ()  # type: tuple[tuple[bytes, bytes], ...]
     forwarded = frozenset()  # type: frozenset[bytes]
     signs = False
+    passes = frozenset()  # type: frozenset[str]
 
     def __init__(self) -> None:
         self.translators: dict[str, Any] = {}
@@ -125,6 +127,13 @@ class Dialect:
     def write(self, exchange: Exchange, target: Target) -> bytes:
         """Return a caller's body for a target of the same dialect: its bytes but for what was noted."""
         raise NotImplementedError
+
+    def read_head(self, exchange: Exchange, request: Request) -> None:
+        """Note in a request that goes through the hub what the head of the caller's says: query and header fields."""
+
+    def stream_type(self, exchange: Exchange) -> bytes:
+        """Return the content type of a stream to this caller."""
+        return b"text/event-stream"
 
     def scan(self, exchange: Exchange) -> Any:
         """Return what follows a stream that passes through: `core.sse.EventScan`, or what has its methods."""

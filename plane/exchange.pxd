@@ -88,6 +88,8 @@ cdef class Exchange(Timed):
     cdef public long long connection_ns
     cdef public long long asked
     cdef public object target
+    cdef public object way
+    cdef public object translation
     cdef public object answering
     cdef public object upstream
     cdef public int answer_status

@@ -73,10 +73,11 @@ class Exchange(Timed):
     admit: `holding` is the concurrency limit to release, if any; `limit` is -1 where no rate applies.
     decode: `edits` is the dialect's note of where the body is changed for a target.
     choose: `affinity` is shared by the calls that are to stay on one target; nothing where none are.
-    call: `target` is the candidate tried last, `answering` the one whose answer is being relayed. `connection_ns`
-    was spent waiting for connections; `asked` is when the first attempt went out, 0 before. `answer_parts`
-    holds `answer_held` bytes not yet relayed. `answer_head` says that the answer's head is complete, `answer_streams`
-    that it is relayed as it comes, `answer_stopped` that the upstream waits for the caller.
+    call: `target` is the candidate tried last, `way` (`plane.way.Way`) how it was asked, `answering` the one whose
+    answer is being relayed; `translation` is there where a way went through the hub. `connection_ns` was spent waiting
+    for connections; `asked` is when the first attempt went out, 0 before. `answer_parts` holds `answer_held` bytes not
+    yet relayed. `answer_head` says that the answer's head is complete, `answer_streams` that it is relayed as it comes,
+    `answer_stopped` that the upstream waits for the caller.
     relay: `committed` says that a status has been sent, `relayed` counts the bytes of its body; `tail` holds the
     terminal bytes back until the call is recorded. `cleaner` takes our credential out of an error, None elsewhere.
     settle: `usage` is None where none is known.
@@ -131,6 +132,8 @@ class Exchange(Timed):
     connection_ns: int
     asked: int
     target: Any
+    way: Any
+    translation: Any
     answering: Any
     upstream: Any
     answer_status: int

@@ -7,13 +7,18 @@ held back in `tail`, since they may leave only once the call is recorded.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from core.errors import GatewayError
-from plane.answer import accept, accept_stream
+from plane.answer import accept, accept_stream, accept_translated
 from plane.exchange import Exchange
-from plane.http1.client import is_event_stream
+from plane.http1.client import is_event_stream, is_stream
 from plane.pump import pump
 
 __all__ = ["relay"]
+
+MAX_HELD = 1024 * 1024
+"""Bytes of a whole answer that is translated; as many are held of one that passes through."""
 
 
 async def relay(exchange: Exchange) -> None:
@@ -30,22 +35,76 @@ async def relay_answer(exchange: Exchange) -> None:
     """Look at the answer's head, and take or relay what follows."""
     if exchange.route.needs_model:
         check_credential(exchange)
+        if exchange.way.translates:
+            await relay_translated(exchange)
+            return
     events = is_event_stream(exchange.answer_type)
     if exchange.answer_ended and not (events and exchange.route.needs_model):
         accept(exchange)
         return
     accept_stream(exchange, events)
     if events and exchange.route.needs_model:
-        exchange.scan = exchange.route.dialect.scan(exchange)
+        exchange.scan = exchange.way.dialect.scan(exchange)
     # Cleaned, an error may become shorter than its head says.
     is_framed = not events and exchange.cleaner is None
-    exchange.downstream.start(exchange.status, exchange.fields, exchange.answer_length if is_framed else -1)
+    await stream(exchange, exchange.answer_length if is_framed else -1)
+
+
+async def stream(exchange: Exchange, length: int) -> None:
+    """Relay what comes up to the terminal bytes; `length` is -1 where it is not known before."""
+    exchange.downstream.start(exchange.status, exchange.fields, length)
     exchange.committed = True
     exchange.move_by(pump)
     while not exchange.moved:
         await exchange
     if exchange.scan is not None and exchange.scan.error:
         exchange.error = "upstream_error"
+
+
+async def relay_translated(exchange: Exchange) -> None:
+    """Take or relay the answer of a provider that speaks another dialect than the caller.
+
+    A provider may give a whole answer where a stream was asked for, and the reverse; the caller gets what it asked for.
+    Raises GatewayError for a provider's error, to be told in the caller's dialect.
+    """
+    translation = exchange.translation
+    if exchange.answer_status >= 300 or not is_stream(exchange.answer_type):
+        parts: list[bytes] = []
+        await give_all(exchange, parts.append)
+        body = b"".join(parts)
+        if exchange.answer_status >= 300:
+            raise translation.error(exchange.answer_status, exchange.answer_headers, body)
+        accept_translated(exchange, translation.answer(body))
+    elif exchange.stream:
+        exchange.scan = translation.stream()
+        accept_translated(exchange, b"")
+        await stream(exchange, -1)
+    else:
+        gathering = translation.gathered()
+        await give_all(exchange, gathering.feed)
+        accept_translated(exchange, translation.written(gathering.answer()))
+
+
+async def give_all(exchange: Exchange, take: Callable[[bytes], None]) -> None:
+    """Give all of an answer's body to `take`, as it comes; GatewayError 502 if it is larger than what may be held."""
+    size = 0
+    ended = False
+    while not ended:
+        ended = exchange.answer_ended
+        data = exchange.take_answer()
+        if data:
+            take(data)
+            size += len(data)
+        if size > MAX_HELD:
+            raise GatewayError(
+                502,
+                "upstream_answer_too_large",
+                "upstream",
+                f"The provider's answer is larger than the {MAX_HELD} bytes that can be translated at once.",
+                hint="Ask for a stream, or for less.",
+            )
+        if not ended:
+            await exchange
 
 
 def check_credential(exchange: Exchange) -> None:

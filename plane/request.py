@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from core.errors import GatewayError
 from plane.exchange import Exchange
 from plane.http1.framing import (
     API_KEY,
@@ -15,17 +16,10 @@ from plane.http1.framing import (
     kind_of,
 )
 from plane.runtime import Candidate, Target
+from plane.translate import body_for
+from plane.way import Way
 
 __all__ = ["head_of"]
-
-FORWARDED = dict.fromkeys(
-    [
-        *(b"traceparent", b"tracestate", b"idempotency-key", b"openai-beta", b"user-agent"),
-        *(b"Traceparent", b"Tracestate", b"Idempotency-Key", b"OpenAI-Beta", b"Openai-Beta", b"User-Agent"),
-    ],
-    True,
-)
-"""Fields of a caller that a model's provider gets to see; everything else stays here."""
 
 
 def head_of(exchange: Exchange, candidate: Candidate) -> tuple[bytes, bytes]:
@@ -36,14 +30,50 @@ def head_of(exchange: Exchange, candidate: Candidate) -> tuple[bytes, bytes]:
 
 
 def to_target(exchange: Exchange, target: Target) -> tuple[bytes, bytes]:
-    """Return the call of a model: the body as it came but for the model's name and what the dialect adds."""
-    body = exchange.route.dialect.write(exchange, target)
-    lines = [target.heads[exchange.route.operation.name], b"x-request-id: ", exchange.request_id, b"\r\n"]
+    """Return the call of a model: what the caller sent but for the model's name and what the dialect adds.
+
+    Where the provider speaks another dialect the body is translated. Of the caller's header fields only those of
+    `Way.forwarded` go along.
+    """
+    way = target.ways.get(exchange.route.operation.name)
+    if way is None:
+        raise GatewayError(
+            400,
+            "unsupported_operation",
+            "caller",
+            "The provider of this model has nothing for this path.",
+            hint="Ask for another model, or ask at another path.",
+            retry=True,
+        )
+    exchange.way = way
+    body = body_for(exchange, target, way) if way.translates else way.dialect.write(exchange, target)
+    heads = target.heads[way.name]
+    lines = [heads[1] if exchange.stream else heads[0], b"x-request-id: ", exchange.request_id, b"\r\n"]
+    forwarded = way.forwarded
     for field in exchange.headers:
-        if field[0] in FORWARDED:
+        if field[0] in forwarded:
             lines += (field[0], b": ", field[1], b"\r\n")
+    if way.fields:
+        lines += missing_fields(exchange, way)
+    if way.signs:
+        lines.append(signature(exchange, target, way, body))
     lines.append(b"content-length: %d\r\n\r\n" % len(body))
     return b"".join(lines), body
+
+
+def missing_fields(exchange: Exchange, way: Way) -> list[bytes]:
+    """Return the lines that the provider must get and the caller did not send."""
+    sent = frozenset() if way.translates else frozenset(field[0].lower() for field in exchange.headers)
+    return [b"%b: %b\r\n" % field for field in way.fields if field[0] not in sent]
+
+
+def signature(exchange: Exchange, target: Target, way: Way, body: bytes) -> bytes:
+    """Return the lines that sign a request; b"" where the provider has no credential."""
+    if not target.secret:
+        return b""
+    operation = way.operation
+    path = target.base_path + way.dialect.path(operation, target.model, exchange.stream).encode()
+    return way.dialect.sign(operation.method.encode(), target.host, path, body, target.secret.decode())
 
 
 def to_endpoint(exchange: Exchange, endpoint: Candidate) -> tuple[bytes, bytes]:

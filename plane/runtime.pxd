@@ -16,7 +16,9 @@ cdef class Candidate(Endpoint):
 
 @cython.final
 cdef class Target(Candidate):
+    cdef public str model
     cdef public bytes model_json
+    cdef public dict ways
     cdef public dict heads
     cdef public bytes field
     cdef public bytes secret
@@ -47,11 +49,13 @@ cdef class Model:
     cdef public object timeouts
     cdef public object retries
     cdef public long long max_body
+    cdef public object hub
 
 
 @cython.final
 cdef class Route:
     cdef public str name
+    cdef public dict ends
     cdef public object handler
     cdef public bint needs_key
     cdef public bint needs_model
@@ -76,4 +80,4 @@ cdef class Runtime:
     cdef public dict parts
     cdef public object shared
     cdef public bytes mark
-    cdef public object fallback_dialect
+    cdef public object voices

@@ -11,12 +11,14 @@ from string import punctuation
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+import msgspec
+
 from core.endpoint import Endpoint
 from core.snapshot import Part, Snapshot
 from plane.http1.origin import Origin, TimeoutsNs
 from plane.steps import Steps
 
-__all__ = ["Candidate", "Consumer", "Model", "RetryRule", "Route", "Runtime", "Site", "Target"]
+__all__ = ["Candidate", "Consumer", "HubRules", "Model", "RetryRule", "Route", "Runtime", "Site", "Target"]
 
 
 PRINTABLE = punctuation.replace("%", "")
@@ -31,6 +33,18 @@ class RetryRule(NamedTuple):
     max: int
     on_connect: bool
     on_reset: bool
+
+
+class HubRules(NamedTuple):
+    """How a model's calls go through the hub.
+
+    drops: what a provider has no place for is left out, else refused. budgets: effort -> tokens of thinking.
+    max_tokens: of an answer, where the caller did not say and the provider must be told.
+    """
+
+    drops: bool
+    budgets: dict[str, int]
+    max_tokens: int
 
 
 class Candidate(Endpoint):
@@ -54,7 +68,9 @@ class Candidate(Endpoint):
 class Target(Candidate):
     """A provider and the name it knows a model by.
 
-    model_json: that name as a JSON string. heads: operation -> the constant part of a request's head.
+    model: that name; model_json: the same as a JSON string. ways: name of a caller's operation -> `plane.way.Way`, of
+    those that the provider can be asked for. heads: name of a provider's operation -> the constant part of a request's
+    head, without and with a stream.
     field: the answer's ``x-headgate-target`` line. secret: the provider's credential, b"" if it needs none.
     when: `plane.conditions.Conditions` of the requests that it takes, None for all. latency: `plane.latency.Latency`
     where the model's strategy goes by it, from the binding on.
@@ -67,13 +83,16 @@ class Target(Candidate):
         origin: Origin,
         host: bytes,
         base_path: bytes,
-        model_json: bytes,
-        heads: dict[str, bytes],
+        model: str,
+        ways: dict[str, Any],
+        heads: dict[str, tuple[bytes, bytes]],
         secret: bytes,
         when: Any = None,
     ) -> None:
         super().__init__(name, weight, origin, host, base_path)
-        self.model_json = model_json
+        self.model = model
+        self.model_json = msgspec.json.encode(model)
+        self.ways = ways
         self.heads = heads
         self.secret = secret
         self.when = when
@@ -100,6 +119,7 @@ class Model:
     """A name callers ask for. max_body: bytes. only: there is one target, and so nothing to rank.
 
     conditional: some target takes only some requests. sticky: `plane.sticky.Sticky`, or None.
+    hub: the rules for calls that are translated.
     """
 
     def __init__(
@@ -111,6 +131,7 @@ class Model:
         retries: Any,
         max_body: int,
         sticky: Any = None,
+        hub: HubRules | None = None,
     ) -> None:
         self.name = name
         self.targets = targets
@@ -121,14 +142,16 @@ class Model:
         self.timeouts = timeouts
         self.retries = retries
         self.max_body = max_body
+        self.hub = hub
 
 
 class Route:
     """What a matched request goes through.
 
     handler: answers on the spot (health, model list) as ``handler(exchange) -> (status, fields, body)``, or None.
-    needs_model: the body names a model in `dialect`; `operation` is what is asked of it. Otherwise the request goes to
-    `endpoints`, in the order of `balancer`.
+    needs_model: the request names a model in `dialect`; `operation` is what is asked of it. Otherwise the request goes
+    to `endpoints`, in the order of `balancer`. ends: routes by how the path ends, where its middle is a model's name:
+    one of them takes the request instead.
     """
 
     def __init__(
@@ -144,8 +167,10 @@ class Route:
         endpoints: list[Candidate] | None = None,
         timeouts: TimeoutsNs | None = None,
         retries: Any = None,
+        ends: dict[bytes, Route] | None = None,
     ) -> None:
         self.name = name
+        self.ends = ends
         self.handler = handler
         self.needs_key = needs_key
         self.needs_model = operation is not None
@@ -165,7 +190,7 @@ class Site:
     """What a runtime has but its consumers. Runtimes share it where only consumers and keys differ.
 
     rows, secrets: what it was built from. candidates: all targets and endpoints. groups: the endpoints of each
-    upstream. dialect: renders errors where no route has been matched yet. origins: all that the candidates lead to.
+    upstream. voices: render errors where no route has been matched. origins: all that the candidates lead to.
     """
 
     def __init__(
@@ -176,7 +201,7 @@ class Site:
         models: dict[str, Model],
         candidates: list[Candidate],
         groups: list[list[Candidate]],
-        dialect: Any,
+        voices: Any,
     ) -> None:
         self.rows = rows
         self.secrets = secrets
@@ -184,7 +209,7 @@ class Site:
         self.models = models
         self.candidates = candidates
         self.groups = groups
-        self.dialect = dialect
+        self.voices = voices
         self.origins: set[Origin] = set()
         self.bound = False
 
@@ -233,7 +258,7 @@ class Runtime:
         self.parts = parts
         self.shared: Any = None
         self.mark = b"x-headgate-config: %b\r\n" % snapshot.digest[:12].encode()
-        self.fallback_dialect = site.dialect
+        self.voices = site.voices
 
     def bind(self, shared: Any) -> Steps[None]:
         """Join what outlives it, in small steps."""

@@ -23,4 +23,6 @@ def settle(exchange: Exchange) -> None:
             if target.latency is not None:
                 served = exchange.first_byte > 0 and exchange.answer_status < 400
                 target.latency.observe(exchange.first_byte - exchange.asked if served else FAILED, monotonic_ns())
-            exchange.usage = exchange.route.dialect.usage(exchange)
+        way = exchange.way
+        if way is not None:
+            exchange.usage = exchange.translation.usage if way.translates else way.dialect.usage(exchange)

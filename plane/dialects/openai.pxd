@@ -1,11 +1,12 @@
 cimport cython
 
+from plane.dialect cimport Dialect
 from plane.exchange cimport Exchange
 from plane.runtime cimport Route, Target
 from plane.usage cimport Usage
 
 
-cdef class OpenAI:
+cdef class OpenAI(Dialect):
     cdef object asked
     cdef object counted
 

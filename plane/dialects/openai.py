@@ -8,19 +8,18 @@ format: the public API reference of OpenAI and the types of its Python SDK.
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 from msgspec import Struct
 
 from core.errors import GatewayError
 from core.splice import insert_member, last_member, replace, scan
 from core.sse import EventScan
+from plane.dialect import Dialect, Operation
 from plane.exchange import Exchange
 from plane.runtime import Target
 from plane.usage import Usage
 
-__all__ = ["OpenAI", "Operation", "Options", "build"]
+__all__ = ["OpenAI", "Options", "build"]
 
 MAX_EVENT = 16 * 1024 * 1024
 """Bytes of one event; a longer one ends the stream with an error."""
@@ -40,14 +39,6 @@ TYPES = {
 
 class Options(Struct, frozen=True, forbid_unknown_fields=True):
     """OpenAI's dialect has no options."""
-
-
-class Operation(Struct, frozen=True):
-    """One thing a model can be asked to do: its path below the base URL, and whether it can answer as a stream."""
-
-    name: str
-    path: str
-    streams: bool
 
 
 class Asked(Struct, gc=False):
@@ -78,17 +69,21 @@ class Counted(Struct):
     completion_tokens_details: OutputDetails | None = None
 
 
-class OpenAI:
+class OpenAI(Dialect):
     """The dialect, as a set of pure functions over exchanges."""
 
     name = "openai"
+    family = "openai"
     operations = (
-        Operation("chat.completions", "/chat/completions", True),
-        Operation("completions", "/completions", True),
-        Operation("embeddings", "/embeddings", False),
+        Operation("chat.completions", "/chat/completions", True, "chat"),
+        Operation("completions", "/completions", True, "completions"),
+        Operation("embeddings", "/embeddings", False, "embeddings"),
     )
+    prefixes = ("/v1", "")
+    forwarded = frozenset({b"openai-beta"})
 
     def __init__(self) -> None:
+        super().__init__()
         self.asked = msgspec.json.Decoder(Asked)
         self.counted: msgspec.json.Decoder[Counted | None] = msgspec.json.Decoder(Counted | None)
 
@@ -198,6 +193,6 @@ def bounded(count: int | None) -> int:
     return count if count is not None and 0 <= count < 1 << 40 else 0
 
 
-def build(_: Options) -> Any:
+def build(_: Options) -> OpenAI:
     """Return the dialect."""
     return OpenAI()

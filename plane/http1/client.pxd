@@ -97,3 +97,4 @@ cdef class UpstreamConnection(Timed):
 
 
 cpdef bint is_event_stream(bytes content_type)
+cpdef bint is_stream(bytes content_type)

@@ -45,6 +45,8 @@ HIGH_WATER = 64 * 1024
 """Bytes of a stream held for a slow caller before the upstream is made to wait; it reads on when they are taken."""
 MAX_INFORMATIONAL = 8
 """1xx answers before the final one."""
+STREAMS = (b"application/x-ndjson", b"application/vnd.amazon.eventstream")
+"""What streams of models are, besides server-sent events."""
 PERSISTENCE = frozenset([b"keep-alive", b"Keep-Alive", b"close"])
 """Connection fields that name no other field: nearly all of them."""
 DRAIN_TIME = SECOND
@@ -414,7 +416,7 @@ class UpstreamConnection(Timed):
         exchange.answer_status = status
         exchange.answer_head = True
         self.until_close = not self.transfer_encoding and self.lengths == 0
-        exchange.answer_streams = is_event_stream(exchange.answer_type) or (
+        exchange.answer_streams = is_stream(exchange.answer_type) or (
             exchange.relay_at_once and not 0 <= exchange.answer_length <= SMALL
         )
         if self.is_head:
@@ -558,6 +560,11 @@ class UpstreamConnection(Timed):
 def is_event_stream(content_type: bytes) -> bool:
     """Tell whether an answer is server-sent events, to be relayed as they come."""
     return content_type[:17].lower() == b"text/event-stream"
+
+
+def is_stream(content_type: bytes) -> bool:
+    """Tell whether an answer comes as messages of any kind, which are not to be waited for."""
+    return is_event_stream(content_type) or content_type.startswith(STREAMS)
 
 
 def end_to_end(fields: list[tuple[bytes, bytes]], connection: bytes) -> list[tuple[bytes, bytes]]:

@@ -17,7 +17,7 @@ CALL = make_exchange()
 def targets(*weights: int) -> list[Target]:
     origin = Origin("http", "p.test", 80, "", 1)
     return [
-        Target(f"p/{name}", weight, origin, b"p.test", b"", b'"x"', {}, b"")
+        Target(f"p/{name}", weight, origin, b"p.test", b"", "x", {}, {}, b"")
         for name, weight in zip("abcdef", weights, strict=False)
     ]
 

@@ -54,10 +54,11 @@ def test_a_runtime_holds_what_a_request_looks_up() -> None:
     (target,) = runtime.models["m"].targets
     assert (target.name, target.host, target.base_path) == ("p/real", b"p.test", b"/v1")
     assert (target.origin.scheme, target.origin.host, target.origin.port) == ("https", "p.test", 443)
-    assert target.heads["chat.completions"] == (
+    head = (
         b"POST /v1/chat/completions HTTP/1.1\r\nhost: p.test\r\nauthorization: Bearer sk-vendor\r\n"
         b"content-type: application/json\r\naccept-encoding: identity\r\n"
     )
+    assert target.heads["chat.completions"] == (head, head)
     model = runtime.models["m"]
     assert (model.timeouts.connect, model.timeouts.idle, model.max_body) == (250_000_000, 60 * 10**9, 1 << 20)
     assert runtime.version == 3
@@ -72,7 +73,7 @@ def test_a_provider_without_credential_gets_none() -> None:
     config = copy.deepcopy(GOOD)
     del config["providers"]["p"]["credential"]
     (target,) = compiled(config, {}).models["m"].targets
-    assert b"authorization" not in target.heads["chat.completions"]
+    assert b"authorization" not in target.heads["chat.completions"][0]
 
 
 def test_the_routes_of_one_upstream_share_its_endpoints_and_its_balancer() -> None:

@@ -17,7 +17,7 @@ NOW = 1_000 * SECOND
 
 
 def target(name: str, *spans: int, in_flight: int = 0, weight: int = 1) -> Target:
-    made = Target(name, weight, Origin("http", "p.test", 80, "", 1), b"p.test", b"", b'"x"', {}, b"")
+    made = Target(name, weight, Origin("http", "p.test", 80, "", 1), b"p.test", b"", "x", {}, {}, b"")
     made.latency = Latency()
     made.in_flight = in_flight
     for span in spans:

@@ -32,7 +32,7 @@ def snapshot(version: int, **more: Any) -> Snapshot:
 
 def credential(runtime: Runtime) -> str:
     """Return what a runtime sends the provider."""
-    head = runtime.models["m"].targets[0].heads["chat.completions"].decode()
+    head = runtime.models["m"].targets[0].heads["chat.completions"][0].decode()
     return head.partition("authorization: Bearer ")[2].partition("\r\n")[0]
 
 

@@ -22,8 +22,7 @@ USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
 
 
 def target(model: str = "real") -> Target:
-    name = json.dumps(model).encode()
-    return Target("p/real", 1, Origin("http", "p.test", 80, "", 1), b"p.test", b"", name, {}, b"")
+    return Target("p/real", 1, Origin("http", "p.test", 80, "", 1), b"p.test", b"", model, {}, {}, b"")
 
 
 def read(body: bytes, operation: Any = CHAT) -> Exchange:

@@ -14,7 +14,7 @@ from tests.plane.rig import answer, consumer, make_exchange
 
 def targets(**weights: int) -> list[Target]:
     origin = Origin("http", "p.test", 80, "", 1)
-    return [Target(name, weight, origin, b"p.test", b"", b'"x"', {}, b"") for name, weight in weights.items()]
+    return [Target(name, weight, origin, b"p.test", b"", "x", {}, {}, b"") for name, weight in weights.items()]
 
 
 KEYS = [b"%d" % number for number in range(3000)]

@@ -1,0 +1,72 @@
+"""The routes that every gateway has: what can be asked of models in each caller's dialect, and the health checks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from plane.dialect import Dialect, Operation
+from plane.local import health, list_models, liveness, readiness
+from plane.runtime import Model, Route
+
+__all__ = ["Voices", "services"]
+
+GET = ("GET",)
+NO_MODELS_BODY = 1024 * 1024
+"""Bytes of a body that are read only to say that there is no such model."""
+NAME = "{model}"
+
+Entry = tuple[str | None, str, tuple[str, ...], Route, bool]
+
+
+class Voices:
+    """Which dialect an error is told in where no route was found: by what the path begins with.
+
+    default: OpenAI's, as it has the paths that several share.
+    """
+
+    def __init__(self, callers: Mapping[str, Dialect]) -> None:
+        self.default = next(iter(callers.values()))
+        starts: dict[bytes, Dialect] = {}
+        for dialect in callers.values():
+            for prefix in dialect.prefixes:
+                for operation in dialect.operations:
+                    starts.setdefault((prefix + start_of(operation)).encode(), dialect)
+                starts.setdefault(prefix.encode(), dialect)
+        self.starts = sorted(starts.items(), key=lambda item: -len(item[0]))
+
+    def at(self, path: bytes) -> Dialect:
+        """Return the dialect to tell an error at `path` in."""
+        for start, dialect in self.starts:
+            if path == start or (path.startswith(start) and path[len(start) : len(start) + 1] in b"/:"):
+                return dialect
+        return self.default
+
+
+def services(callers: Mapping[str, Dialect], models: Mapping[str, Model]) -> list[Entry]:
+    """Return the entries for the router."""
+    entries: list[Entry] = []
+    largest = max((model.max_body for model in models.values()), default=NO_MODELS_BODY)
+    for dialect in callers.values():
+        ends: dict[tuple[str, str], dict[bytes, Route]] = {}
+        for operation in dialect.operations:
+            route = Route(operation.name, dialect=dialect, operation=operation, max_body=largest)
+            start, found, end = operation.path.partition(NAME)
+            if found:
+                ends.setdefault((start, operation.method), {})[end.encode()] = route
+            else:
+                entries += [(None, prefix + start, (operation.method,), route, False) for prefix in dialect.prefixes]
+        for (start, method), takers in ends.items():
+            route = Route(dialect.name, dialect=dialect, ends=takers)
+            entries += [(None, f"{prefix}{start}*", (method,), route, False) for prefix in dialect.prefixes]
+    listing = Route("models", dialect=next(iter(callers.values())), handler=list_models)
+    for prefix in ("/v1", ""):
+        entries.append((None, f"{prefix}/models", GET, listing, False))
+        entries.append((None, f"{prefix}/models/*", GET, listing, False))
+    for path, handler in (("/healthz", health), ("/readyz", readiness), ("/health/liveness", liveness)):
+        entries.append((None, path, GET, Route(path[1:], handler=handler, needs_key=False), False))
+    return entries
+
+
+def start_of(operation: Operation) -> str:
+    """Return what an operation's path begins with, before the name of a model."""
+    return operation.path.partition(NAME)[0].rstrip("/")
