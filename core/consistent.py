@@ -21,6 +21,7 @@ ANY = "*"
 # section, where in an entry the name stands, and the section it must be in.
 REFERENCES: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("models", ("targets", ANY, "provider"), "providers"),
+    ("models", ("mirror", "provider"), "providers"),
     ("consumers", ("models", ANY), "models"),
     ("routes", ("upstream",), "upstreams"),
 )

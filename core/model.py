@@ -20,6 +20,7 @@ __all__ = [
     "Limits",
     "Listen",
     "Match",
+    "Mirror",
     "Model",
     "Provider",
     "Retries",
@@ -280,6 +281,14 @@ class Budgets(_Part, frozen=True):
     max: Tokens = 16384
 
 
+class Mirror(_Part, frozen=True):
+    """A target that gets copies of a model's calls, so many of a hundred; its answers are recorded and thrown away."""
+
+    provider: Name
+    model: Annotated[str, Meta(min_length=1, max_length=256)]
+    percent: Annotated[int, Meta(ge=1, le=100)] = 100
+
+
 class Model(_Part, frozen=True):
     """A name callers ask for, and the targets that can serve it.
 
@@ -292,6 +301,7 @@ class Model(_Part, frozen=True):
     targets: Annotated[tuple[Target, ...], Meta(min_length=1)]
     strategy: Word = "priority"
     sticky: StickyBy | None = None
+    mirror: Mirror | None = None
     timeouts: Timeouts = Timeouts()
     retries: Retries = Retries()
     max_body: Size = "32MiB"

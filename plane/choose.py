@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from core.errors import GatewayError
 from plane.exchange import Exchange
+from plane.mirror import mirror
 from plane.runtime import Model, Target
 
 __all__ = ["choose"]
@@ -26,6 +27,8 @@ def choose(exchange: Exchange) -> None:
         raise GatewayError(
             503, "no_candidate", "gateway", "Everything that could serve this request is drained.", retry_after=5.0
         )
+    if route.needs_model and exchange.model.mirror is not None:
+        mirror(exchange)
 
 
 def ranked(exchange: Exchange, model: Model) -> list[Target]:

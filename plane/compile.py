@@ -33,7 +33,7 @@ from plane.consumers import Consumers
 from plane.dialect import Dialect
 from plane.http1.framing import HOP_BY_HOP
 from plane.http1.origin import Origin, TimeoutsNs
-from plane.runtime import Candidate, HubRules, Model, RetryRule, Route, Runtime, Site, Target
+from plane.runtime import Candidate, HubRules, Mirror, Model, RetryRule, Route, Runtime, Site, Target
 from plane.services import Voices, services
 from plane.steps import Steps, at_once
 from plane.sticky import Sticky
@@ -260,28 +260,16 @@ class Compiler:
         path = f"models.{name}"
         targets = []
         for index, target in enumerate(config.targets):
-            vendor = providers.get(target.provider)
-            if vendor is None:
-                where = f"{path}.targets[{index}].provider"
-                self.problems.append(f"{where}: no provider is named {target.provider!r}")
-                continue
-            heads = vendor.heads
-            if heads is None:
-                heads = heads_of(vendor.ways, target.model, vendor.base, vendor.constant)
-            made = Target(
-                f"{target.provider}/{target.model}",
-                target.weight,
-                vendor.origin,
-                vendor.host,
-                vendor.base,
-                target.model,
-                vendor.ways,
-                heads,
-                vendor.secret,
-                Conditions(target.when.headers, target.when.metadata) if target.when is not None else None,
+            when = Conditions(target.when.headers, target.when.metadata) if target.when is not None else None
+            made = self.target(
+                target.provider, target.model, providers, f"{path}.targets[{index}]", target.weight, when
             )
-            self.candidates.append(made)
-            targets.append(made)
+            if made is not None:
+                targets.append(made)
+        mirror = None
+        if config.mirror is not None:
+            shadow = self.target(config.mirror.provider, config.mirror.model, providers, f"{path}.mirror")
+            mirror = Mirror(shadow, config.mirror.percent / 100) if shadow is not None else None
         if config.sticky is not None and config.strategy != "weighted":
             self.problems.append(f"{path}.sticky: goes with `strategy: weighted`, which shares calls by weight")
         return Model(
@@ -293,7 +281,40 @@ class Compiler:
             self.read(parse_size, config.max_body, f"{path}.max_body"),
             Sticky(config.sticky) if config.sticky is not None else None,
             HubRules(config.unsupported == "drop", msgspec.structs.asdict(config.budgets), config.max_tokens),
+            mirror,
         )
+
+    def target(
+        self,
+        provider: str,
+        model: str,
+        providers: Mapping[str, Vendor],
+        path: str,
+        weight: int = 1,
+        when: Conditions | None = None,
+    ) -> Target | None:
+        """Build one target."""
+        vendor = providers.get(provider)
+        if vendor is None:
+            self.problems.append(f"{path}.provider: no provider is named {provider!r}")
+            return None
+        heads = vendor.heads
+        if heads is None:
+            heads = heads_of(vendor.ways, model, vendor.base, vendor.constant)
+        made = Target(
+            f"{provider}/{model}",
+            weight,
+            vendor.origin,
+            vendor.host,
+            vendor.base,
+            model,
+            vendor.ways,
+            heads,
+            vendor.secret,
+            when,
+        )
+        self.candidates.append(made)
+        return made
 
     def origin(self, url: str, ca: str | None, limit: int, path: str) -> tuple[Origin, bytes, bytes]:
         """Take a base URL apart: where to connect, the Host field, and the path before every path."""

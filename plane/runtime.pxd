@@ -46,6 +46,7 @@ cdef class Model:
     cdef public bint only
     cdef public bint conditional
     cdef public object sticky
+    cdef public object mirror
     cdef public object timeouts
     cdef public object retries
     cdef public long long max_body

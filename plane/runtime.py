@@ -18,7 +18,7 @@ from core.snapshot import Part, Snapshot
 from plane.http1.origin import Origin, TimeoutsNs
 from plane.steps import Steps
 
-__all__ = ["Candidate", "Consumer", "HubRules", "Model", "RetryRule", "Route", "Runtime", "Site", "Target"]
+__all__ = ["Candidate", "Consumer", "HubRules", "Mirror", "Model", "RetryRule", "Route", "Runtime", "Site", "Target"]
 
 
 PRINTABLE = punctuation.replace("%", "")
@@ -115,11 +115,24 @@ class Consumer:
         self.rate_lines = b""
 
 
+class Mirror:
+    """A target that gets copies of calls.
+
+    share: of the calls, up to 1. credit: what has gathered of the next copy; in_flight: copies under way.
+    """
+
+    def __init__(self, target: Target, share: float) -> None:
+        self.target = target
+        self.share = share
+        self.credit = 0.0
+        self.in_flight = 0
+
+
 class Model:
     """A name callers ask for. max_body: bytes. only: there is one target, and so nothing to rank.
 
     conditional: some target takes only some requests. sticky: `plane.sticky.Sticky`, or None.
-    hub: the rules for calls that are translated.
+    hub: the rules for calls that are translated. mirror: what gets copies of its calls, or None.
     """
 
     def __init__(
@@ -132,12 +145,14 @@ class Model:
         max_body: int,
         sticky: Any = None,
         hub: HubRules | None = None,
+        mirror: Mirror | None = None,
     ) -> None:
         self.name = name
         self.targets = targets
         self.strategy = strategy
         self.conditional = any(target.when is not None for target in targets)
         self.sticky = sticky
+        self.mirror = mirror
         self.only = len(targets) == 1 and targets[0].weight > 0 and not self.conditional
         self.timeouts = timeouts
         self.retries = retries

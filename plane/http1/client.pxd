@@ -12,7 +12,7 @@ cdef long long DRAIN_TIME, HIGH_WATER, MAX_ANSWER_FIELDS, MAX_ANSWER_HEAD, MAX_D
 @cython.final
 cdef class Pool:
     cdef public object origin
-    cdef object loop
+    cdef readonly object loop
     cdef Timers timers
     cdef Metrics metrics
     cdef object dial
