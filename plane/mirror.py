@@ -105,14 +105,19 @@ async def serve(copy: Exchange) -> None:
         await call(copy)
         await relay(copy)
     except GatewayError as error:
-        copy.status = error.status
-        copy.error = error.code
+        fail(copy, error)
     except Exception:
         log.exception("the mirrored request %s failed inside the gateway", copy.request_id.decode())
-        copy.status = 500
-        copy.error = "internal_error"
+        fail(copy, GatewayError(500, "internal_error", "gateway", "The gateway failed."))
     settle(copy)
     record(copy)
+
+
+def fail(copy: Exchange, error: GatewayError) -> None:
+    """Note for the record how a copy ended; what had a status already keeps it."""
+    copy.error = error.code
+    if not copy.committed:
+        copy.status = error.status
 
 
 def runs_tools(body: bytes) -> bool:
