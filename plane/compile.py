@@ -206,6 +206,7 @@ class Compiler:
         ways: dict[str, Way] = {}
         heads: dict[str, tuple[bytes, bytes]] | None = {}
         if speaks:
+            self.check_credential(speaks, secret, path)
             if secret and not speaks[0][0].signs:
                 lines.append(speaks[0][0].credential_line(secret))
             lines.append(b"content-type: application/json\r\naccept-encoding: identity\r\n")
@@ -223,6 +224,15 @@ class Compiler:
         except ValueError as error:
             self.problems.append(f"{path}: {error}")
         return Vendor(origin, host, base, ways, constant, heads, secret.encode())
+
+    def check_credential(self, speaks: list[tuple[Dialect, Any]], secret: str, path: str) -> None:
+        """Note what is wrong with the form of a credential; a proof has none at hand."""
+        if secret and self.secrets is not None:
+            for dialect, _ in speaks:
+                try:
+                    dialect.check_credential(secret)
+                except ValueError as error:
+                    self.problems.append(f"{path}.credential: {error}")
 
     def speaks(self, config: Provider, path: str) -> list[tuple[Dialect, Any]]:
         """Build a provider's dialects, each with the options that it has; an option that none has is a problem."""

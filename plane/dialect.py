@@ -112,6 +112,9 @@ class Dialect:
         """Return the header line that carries a provider's credential."""
         raise NotImplementedError
 
+    def check_credential(self, secret: str) -> None:
+        """Raise ValueError, which does not repeat it, where a credential has not the form that the dialect takes."""
+
     def sign(self, method: bytes, host: bytes, path: bytes, body: bytes, secret: str) -> bytes:
         """Return the header lines that sign this request, where `signs`."""
         raise NotImplementedError

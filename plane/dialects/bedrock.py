@@ -54,6 +54,11 @@ class Bedrock(Dialect):
         """Return the header line that carries an API key."""
         return b"authorization: Bearer %b\r\n" % secret.encode()
 
+    def check_credential(self, secret: str) -> None:
+        """Raise ValueError where a request cannot be signed with it."""
+        if self.signs:
+            parse_credential(secret)
+
     def sign(self, method: bytes, host: bytes, path: bytes, body: bytes, secret: str) -> bytes:
         """Return the header lines that sign this request now."""
         fields = {"content-type": "application/json", "host": host.decode()}

@@ -11,8 +11,10 @@ from botocore.exceptions import EventStreamError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.errors import GatewayError
+from core.errors import ConfigError, GatewayError
+from core.model import Config
 from core.sigv4 import Signer, parse_credential
+from core.snapshot import build as snapshot_of
 from plane.canonical import (
     Answer,
     ArgumentsDelta,
@@ -33,6 +35,7 @@ from plane.canonical import (
     ToolCall,
     UsageCounted,
 )
+from plane.compile import compile_snapshot
 from plane.dialects._bedrock_events import Reader
 from plane.dialects.bedrock import CONVERSE, Bedrock, Options, build
 from tests.golden.bedrock import BROKEN, CASES, FOLDER, MODEL, files
@@ -399,6 +402,23 @@ def test_a_signature_is_of_this_moment_the_host_dialled_and_the_exact_body(monke
 def test_signatures_need_a_region() -> None:
     with pytest.raises(ValueError, match="region"):
         build(Options(auth="sigv4"))
+
+
+def test_a_credential_that_cannot_sign_is_a_problem_of_the_config_that_does_not_tell_it() -> None:
+    provider = {
+        "dialect": "bedrock",
+        "base_url": "https://bedrock-runtime.us-east-1.amazonaws.com",
+        "credential": "env:KEY",
+        "options": {"auth": "sigv4", "region": "us-east-1"},
+    }
+    snapshot = snapshot_of(msgspec.convert({"providers": {"p": provider}}, Config), 1)
+    assert compile_snapshot(snapshot, {"env:KEY": "AKID:secret"})
+    assert compile_snapshot(snapshot, None), "a proof has no secret at hand"
+    with pytest.raises(ConfigError) as caught:
+        compile_snapshot(snapshot, {"env:KEY": "hush"})
+    [problem] = caught.value.problems
+    assert problem.startswith("providers.p.credential: ")
+    assert "hush" not in problem
 
 
 def test_callers_do_not_speak_it() -> None:
