@@ -37,9 +37,11 @@ class Operation(Struct, frozen=True):
 
 
 class EventReader(Protocol):
-    """Reads the stream of a provider. usage: what it said the call used, None until it did."""
+    """Reads the stream of a provider."""
 
-    usage: Usage | None
+    @property
+    def usage(self) -> Usage | None:
+        """What the provider said the call used, None until it did."""
 
     def feed(self, data: bytes) -> list[Event]:
         """Return the events that are whole with these bytes, however they were split."""
