@@ -14,7 +14,8 @@ import msgspec
 from msgspec import Struct
 
 from control.log import Log
-from core.usage import UsageEvent
+from core.money import usd
+from core.usage import Detail, UsageEvent
 
 __all__ = ["AccessLog"]
 
@@ -22,10 +23,14 @@ PAUSE = 0.2
 """Seconds between two writes."""
 QUEUE = 50_000
 """Lines that may wait to be written."""
+NO_DETAIL = Detail()
 
 
-class Line(Struct, gc=False):
-    """One call, as it is written; the fields mean what those of `UsageEvent` mean."""
+class Line(Struct, gc=False, omit_defaults=True):
+    """One call, as it is written; the fields mean what those of `UsageEvent` mean.
+
+    Those behind `id` stand there only if they are not nothing; `cost_usd` is left out where the call is unpriced.
+    """
 
     time: str
     request_id: str
@@ -52,6 +57,19 @@ class Line(Struct, gc=False):
     snapshot: str
     worker: int
     id: int
+    cost_usd: str = ""
+    price: str = ""
+    cache_write_tokens: int = 0
+    audio_in_tokens: int = 0
+    audio_out_tokens: int = 0
+    image_in_tokens: int = 0
+    image_out_tokens: int = 0
+    units: int = 0
+    audio_ms: int = 0
+    server_tools: int = 0
+    service_tier: str = ""
+    estimated: bool = False
+    requested: str = ""
 
 
 class AccessLog:
@@ -97,6 +115,8 @@ class AccessLog:
             self._second = second
             self._prefix = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
         known = event.usage_known
+        cost = event.cost_nano
+        detail = event.detail or NO_DETAIL
         line = self._encode(
             Line(
                 f"{self._prefix}.{millisecond:03d}Z",
@@ -124,6 +144,19 @@ class AccessLog:
                 event.snapshot[:12],
                 event.worker,
                 event.id,
+                usd(cost) if cost is not None else "",
+                event.price,
+                detail.cache_write_5m + detail.cache_write_1h,
+                detail.audio_in,
+                detail.audio_out,
+                detail.image_in,
+                detail.image_out,
+                detail.units,
+                detail.milliseconds,
+                detail.server_tools,
+                detail.service_tier,
+                detail.estimated,
+                detail.requested,
             )
         )
         if not line.isascii() or b"\x7f" in line:

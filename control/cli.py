@@ -14,6 +14,7 @@ from control.console import ask
 from control.datadir import CONSOLE, DataError
 from control.launch import launch
 from core.errors import ConfigError
+from core.money import usd
 
 __all__ = ["headgate", "main"]
 
@@ -184,7 +185,8 @@ def status(data: Path, output: str) -> int:
         _print_table(rows, ("worker", "pid", "state", "version", "generation", "reason"))
         if answer["usage"]:
             click.echo()
-            _print_table(answer["usage"], tuple(answer["usage"][0]))
+            usage = [{**row, "cost_usd": usd(row["cost_nano"])} for row in answer["usage"]]
+            _print_table(usage, tuple(name for name in usage[0] if name != "cost_nano"))
     return 0 if code == 200 else 1
 
 

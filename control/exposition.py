@@ -19,6 +19,7 @@ from control.feed import Feed
 from control.intake import Intake
 from control.publish import Publisher
 from core.metrics import BOUNDS, WORKER, slots
+from core.money import NANO
 from core.tally import CallRow
 
 __all__ = ["DERIVED", "Derived", "Exposition"]
@@ -59,7 +60,8 @@ DERIVED = (
     Derived(
         "headgate_tokens_total",
         "counter",
-        "Tokens, as providers report them: cache_read is part of input, reasoning of output.",
+        "Tokens, as providers report them: cache_read, cache_write, audio_in and image_in are part of input, "
+        "reasoning, audio_out and image_out of output.",
         (*CALL, "kind"),
     ),
     Derived(
@@ -68,6 +70,19 @@ DERIVED = (
         "Successful calls of models whose answer did not say its usage.",
         CALL,
     ),
+    Derived(
+        "headgate_usage_estimated_total",
+        "counter",
+        "Streams that were cut short, whose tokens are the gateway's own guess.",
+        CALL,
+    ),
+    Derived("headgate_cost_usd_total", "counter", "What calls cost, in US dollars; unpriced ones add nothing.", CALL),
+    Derived(
+        "headgate_unpriced_total", "counter", "Calls whose usage is known and whose target has no price for it.", CALL
+    ),
+    Derived("headgate_units_total", "counter", "What is counted in pieces: images made, searches of a rerank.", CALL),
+    Derived("headgate_audio_seconds_total", "counter", "Seconds of audio, where providers count those.", CALL),
+    Derived("headgate_server_tools_total", "counter", "Calls of tools that providers ran themselves.", CALL),
     Derived(
         "headgate_errors_total", "counter", "Requests that had a route and ended in an error, by its code.", ("code",)
     ),
@@ -79,6 +94,9 @@ DERIVED = (
         ("consumer", "result"),
     ),
     Derived("headgate_consumer_tokens_total", "counter", "Tokens of a consumer.", ("consumer", "kind")),
+    Derived(
+        "headgate_consumer_cost_usd_total", "counter", "What a consumer's calls cost, in US dollars.", ("consumer",)
+    ),
     Derived("headgate_usage_events_total", "counter", "Usage events that control has counted, each once."),
     Derived("headgate_usage_damaged_total", "counter", "Usage events that could not be read; any is a fault."),
     Derived("headgate_access_log_dropped_total", "counter", "Lines that the access log could not take."),
@@ -160,6 +178,7 @@ class Exposition:
             requests.add_metric([name, "failed"], row.failed)
             families["headgate_consumer_tokens_total"].add_metric([name, "input"], row.input)
             families["headgate_consumer_tokens_total"].add_metric([name, "output"], row.output)
+            families["headgate_consumer_cost_usd_total"].add_metric([name], row.cost_nano / NANO)
         families["headgate_usage_events_total"].add_metric([], self.tally.events)
         families["headgate_usage_damaged_total"].add_metric([], self.intake.damaged)
         dropped = self.access.dropped if self.access is not None else 0
@@ -195,7 +214,26 @@ def add_call(families: Mapping[str, Any], key: tuple[str, str, str], row: CallRo
             ("reasoning", row.reasoning),
         ):
             tokens.add_metric([*key, kind], count)
+        for kind, count in (
+            ("cache_write", row.cache_write),
+            ("audio_in", row.audio_in),
+            ("audio_out", row.audio_out),
+            ("image_in", row.image_in),
+            ("image_out", row.image_out),
+        ):
+            if count:
+                tokens.add_metric([*key, kind], count)
         families["headgate_usage_unknown_total"].add_metric(key, row.unknown)
+        families["headgate_usage_estimated_total"].add_metric(key, row.estimated)
+        families["headgate_cost_usd_total"].add_metric(key, row.cost_nano / NANO)
+        families["headgate_unpriced_total"].add_metric(key, row.unpriced)
+        for name, amount in (
+            ("headgate_units_total", row.units),
+            ("headgate_audio_seconds_total", row.milliseconds / 1000),
+            ("headgate_server_tools_total", row.server_tools),
+        ):
+            if amount:
+                families[name].add_metric(key, amount)
 
 
 def add_histogram(found: Any, labels: Sequence[str], buckets: Sequence[int], microseconds: int) -> None:

@@ -10,7 +10,10 @@ OTHER = "(other)"
 
 
 class UsageRow(Struct):
-    """Totals of one consumer on one model. Tokens are of calls whose usage is known; `unknown` counts the others."""
+    """Totals of one consumer on one model. Tokens are of calls whose usage is known; `unknown` counts the others.
+
+    cost_nano: billionths of a US dollar. unpriced: calls whose usage is known and whose price is not.
+    """
 
     consumer: str
     model: str
@@ -19,6 +22,8 @@ class UsageRow(Struct):
     input_tokens: int = 0
     output_tokens: int = 0
     unknown: int = 0
+    cost_nano: int = 0
+    unpriced: int = 0
 
 
 class UsageTable:
@@ -40,6 +45,10 @@ class UsageTable:
         if event.usage_known:
             row.input_tokens += event.input_total
             row.output_tokens += event.output_total
+            if event.cost_nano is None:
+                row.unpriced += 1
+            else:
+                row.cost_nano += event.cost_nano
         else:
             row.unknown += 1
 

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 __all__ = [
+    "Above",
     "Budgets",
     "CallerTimeouts",
     "Config",
@@ -22,13 +23,16 @@ __all__ = [
     "Match",
     "Mirror",
     "Model",
+    "Price",
     "Provider",
+    "Rates",
     "Retries",
     "Route",
     "Static",
     "Target",
     "Timeouts",
     "Upstream",
+    "Variant",
     "When",
     "WorkerLimits",
     "schema",
@@ -148,6 +152,22 @@ HeaderValue = Annotated[
 OptionValue = str | int | float | bool
 Tokens = Annotated[int, Meta(ge=0, le=10_000_000)]
 Weight = Annotated[int, Meta(ge=0, le=1_000_000)]
+Usd = Annotated[
+    str,
+    Meta(
+        pattern=r"^(0|[1-9][0-9]{0,4})(\.[0-9]{1,9})?$",
+        description='dollars in quotes, with at most nine decimals, such as "0.15"',
+    ),
+]
+Tier = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}$", description="a service tier, such as flex")]
+Source = Annotated[str, Meta(pattern=r"^[ -~]{0,128}$", description="up to 128 printable characters")]
+HoursUtc = Annotated[
+    str,
+    Meta(
+        pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$",
+        description="hours of the day in UTC, such as 01:00-04:00",
+    ),
+]
 Connections = Annotated[int, Meta(ge=1, le=65_535)]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"]
 
@@ -261,13 +281,59 @@ class When(_Part, frozen=True):
     metadata: dict[MetadataKey, Values] = field(default_factory=dict)
 
 
+class Rates(_Part, frozen=True):
+    """What units cost, in US dollars. The unit is in the name of the key.
+
+    Left out: cache reads and writes, audio_in and image_in are input like any other, cache_write_1h is a cache_write,
+    audio_out, image_out and reasoning are output like any other; what else is left out costs nothing.
+    """
+
+    input_usd_per_million: Usd | None = None
+    output_usd_per_million: Usd | None = None
+    cache_read_usd_per_million: Usd | None = None
+    cache_write_usd_per_million: Usd | None = None
+    cache_write_1h_usd_per_million: Usd | None = None
+    audio_in_usd_per_million: Usd | None = None
+    audio_out_usd_per_million: Usd | None = None
+    image_in_usd_per_million: Usd | None = None
+    image_out_usd_per_million: Usd | None = None
+    reasoning_usd_per_million: Usd | None = None
+    audio_usd_per_hour: Usd | None = None
+    usd_per_unit: Usd | None = None
+    usd_per_server_tool: Usd | None = None
+    usd_per_request: Usd | None = None
+
+
+class Above(Rates, frozen=True, kw_only=True):
+    """Rates of calls with more input tokens than `input_tokens`; those left out stay as they are."""
+
+    input_tokens: Annotated[int, Meta(ge=0, le=1_000_000_000)]
+
+
+class Variant(Rates, frozen=True):
+    """Rates for one service tier, or for some hours of the day; those left out stay as they are."""
+
+    service_tier: Tier | None = None
+    hours_utc: HoursUtc | None = None
+    above: tuple[Above, ...] = ()
+
+
+class Price(Rates, frozen=True):
+    """What calls of one model at one provider cost. source: where the price is from, as the ledger keeps it."""
+
+    above: tuple[Above, ...] = ()
+    variants: tuple[Variant, ...] = ()
+    source: Source = "config"
+
+
 class Target(_Part, frozen=True):
-    """One provider and the name it knows the model by."""
+    """One provider and the name it knows the model by. price: without one, what is known of the vendor's prices."""
 
     provider: Name
     model: Annotated[str, Meta(min_length=1, max_length=256)]
     weight: Weight = 1
     when: When | None = None
+    price: Price | None = None
 
 
 class Budgets(_Part, frozen=True):

@@ -18,6 +18,17 @@ cdef class CallRow:
     cdef public long long cache_read
     cdef public long long reasoning
     cdef public long long unknown
+    cdef public long long cache_write
+    cdef public long long audio_in
+    cdef public long long audio_out
+    cdef public long long image_in
+    cdef public long long image_out
+    cdef public long long units
+    cdef public long long milliseconds
+    cdef public long long server_tools
+    cdef public long long estimated
+    cdef public long long cost_nano
+    cdef public long long unpriced
 
 
 @cython.final
@@ -26,6 +37,7 @@ cdef class ConsumerRow:
     cdef public long long failed
     cdef public long long input
     cdef public long long output
+    cdef public long long cost_nano
 
 
 @cython.final
@@ -40,3 +52,6 @@ cdef class Tally:
 
     @cython.locals(key=tuple, row=CallRow, consumer=ConsumerRow, status=int, used="long long", latency="long long", first="long long")
     cpdef add(self, object event)
+
+
+cdef add_detail(CallRow row, object detail)

@@ -7,7 +7,7 @@ rows is bounded: what comes after is counted under `OTHER`.
 from bisect import bisect_left
 
 from core.metrics import BOUNDS
-from core.usage import UsageEvent
+from core.usage import Detail, UsageEvent
 
 __all__ = ["LIMITED", "OTHER", "CallRow", "ConsumerRow", "Tally"]
 
@@ -22,7 +22,8 @@ class CallRow:
     """Calls of one route, model and target. Times are in microseconds, in the buckets of `core.metrics.BOUNDS`.
 
     statuses: status as the caller saw it -> calls. latency: of all calls. first: until the first byte of a stream's
-    body; of streams that had one. unknown: answers of a model that did not say what they used.
+    body; of streams that had one. unknown: answers of a model that did not say what they used. audio: milliseconds.
+    cost_nano: billionths of a US dollar. unpriced: calls whose usage is known and whose price is not.
     """
 
     def __init__(self) -> None:
@@ -39,16 +40,28 @@ class CallRow:
         self.cache_read = 0
         self.reasoning = 0
         self.unknown = 0
+        self.cache_write = 0
+        self.audio_in = 0
+        self.audio_out = 0
+        self.image_in = 0
+        self.image_out = 0
+        self.units = 0
+        self.milliseconds = 0
+        self.server_tools = 0
+        self.estimated = 0
+        self.cost_nano = 0
+        self.unpriced = 0
 
 
 class ConsumerRow:
-    """Calls and tokens of one consumer."""
+    """Calls, tokens and cost (billionths of a US dollar) of one consumer."""
 
     def __init__(self) -> None:
         self.requests = 0
         self.failed = 0
         self.input = 0
         self.output = 0
+        self.cost_nano = 0
 
 
 class Tally:
@@ -103,6 +116,15 @@ class Tally:
             consumer.output += used
             row.cache_read += event.cache_read
             row.reasoning += event.reasoning
+            cost = event.cost_nano
+            if cost is None:
+                row.unpriced += 1
+            else:
+                row.cost_nano += cost
+                consumer.cost_nano += cost
+            detail = event.detail
+            if detail is not None:
+                add_detail(row, detail)
         elif status < 400 and event.model:
             row.unknown += 1
         error = event.error
@@ -112,3 +134,16 @@ class Tally:
                 self.limited[LIMITED[error]] += 1
         if status >= 400 or error:
             consumer.failed += 1
+
+
+def add_detail(row: CallRow, detail: Detail) -> None:
+    """Count what few calls have."""
+    row.cache_write += detail.cache_write_5m + detail.cache_write_1h
+    row.audio_in += detail.audio_in
+    row.audio_out += detail.audio_out
+    row.image_in += detail.image_in
+    row.image_out += detail.image_out
+    row.units += detail.units
+    row.milliseconds += detail.milliseconds
+    row.server_tools += detail.server_tools
+    row.estimated += detail.estimated

@@ -2,12 +2,37 @@
 
 from msgspec import Struct, msgpack
 
-__all__ = ["SEQUENCE_BITS", "WORKER_SHIFT", "UsageEvent", "decode_event", "encode_event", "make_id"]
+__all__ = ["SEQUENCE_BITS", "WORKER_SHIFT", "Detail", "UsageEvent", "decode_event", "encode_event", "make_id"]
 
 SEQUENCE_BITS = 25
 """Bits of an id that count the events of one generation of a ring; a count that runs over carries into it."""
 WORKER_SHIFT = 57
 """Where in an id the worker's index stands; what is below is the number that its ring gave."""
+
+
+class Detail(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
+    """What most calls have nothing of; the tokens are part of `input_total` or `output_total`.
+
+    cache_write_5m, cache_write_1h: written to a prompt cache, by how long it lives (where a provider does not say: 5m).
+    tool_use_prompt: input that came of the provider's own tools. server_tools: calls of those. units: what is counted
+    in pieces (images made, searches of a rerank). milliseconds: of audio. service_tier: as the provider named it.
+    estimated: the counts are the gateway's guess, as the call was cut short. requested: the name that the caller asked
+    for, where the model has another (`*` in the config).
+    """
+
+    cache_write_5m: int = 0
+    cache_write_1h: int = 0
+    audio_in: int = 0
+    audio_out: int = 0
+    image_in: int = 0
+    image_out: int = 0
+    tool_use_prompt: int = 0
+    server_tools: int = 0
+    units: int = 0
+    milliseconds: int = 0
+    service_tier: str = ""
+    estimated: bool = False
+    requested: str = ""
 
 
 class UsageEvent(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
@@ -19,6 +44,8 @@ class UsageEvent(Struct, frozen=True, array_like=True, forbid_unknown_fields=Tru
     to the first byte of the answer's body. input_total .. reasoning: tokens, meaningful only if usage_known (else 0).
     method, path: of the request; the path without its query and at most 256 characters of it. peer: the caller's
     address. bytes_in, bytes_out: of the two bodies, without framing. door: ``http`` or ``https``.
+    cost_nano: billionths of a US dollar; None: unpriced, as there is no price for it or the usage is not known, which
+    is not the same as 0. price: where the price came from, ``""`` without one. detail: None where it is all defaults.
     """
 
     id: int
@@ -46,6 +73,9 @@ class UsageEvent(Struct, frozen=True, array_like=True, forbid_unknown_fields=Tru
     bytes_in: int = 0
     bytes_out: int = 0
     door: str = "http"
+    cost_nano: int | None = None
+    price: str = ""
+    detail: Detail | None = None
 
     @property
     def worker(self) -> int:

@@ -21,7 +21,9 @@ from core.limits import MAX_NS
 from core.model import Consumer as ConsumerConfig
 from core.model import Limits, Provider, Retries, Timeouts, Upstream
 from core.model import Model as ModelConfig
+from core.model import Price as PriceConfig
 from core.model import Route as RouteConfig
+from core.money import Price
 from core.registry import Kind, scan
 from core.router import Router
 from core.sections import Consumers as ConsumersSection
@@ -275,6 +277,7 @@ class Compiler:
                 target.provider, target.model, providers, f"{path}.targets[{index}]", target.weight, when
             )
             if made is not None:
+                made.price = self.price(target.price, f"{path}.targets[{index}].price")
                 targets.append(made)
         mirror = None
         if config.mirror is not None:
@@ -425,6 +428,16 @@ class Compiler:
             retries=self.retry_rule(config.retries),
         )
         return config.match.host, config.match.path, config.match.methods, route, config.raw_path
+
+    def price(self, config: PriceConfig | None, path: str) -> Price | None:
+        """Return what calls of a target cost, None where nobody said."""
+        if config is None:
+            return None
+        try:
+            return Price(config)
+        except ValueError as error:
+            self.problems.append(f"{path}: {error}")
+            return None
 
     def timeouts(self, config: Timeouts, path: str) -> TimeoutsNs:
         """Return the timeouts in nanoseconds, one object for all that are the same."""

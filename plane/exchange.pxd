@@ -113,6 +113,8 @@ cdef class Exchange(Timed):
 
     # settle
     cdef public object usage
+    cdef public object cost
+    cdef public str price
 
     # the answer, by answer.py
     cdef public int status

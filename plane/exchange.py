@@ -152,6 +152,8 @@ class Exchange(Timed):
     scan: Any
     cleaner: Any
     usage: Any
+    cost: Any
+    price: str
     status: int
 
     def __init__(self, downstream: Downstream) -> None:
@@ -159,6 +161,7 @@ class Exchange(Timed):
         self.body_limit = -1
         self.content_length = -1
         self.limit = -1
+        self.price = ""
         self.url = b""
         self.host = b""
         self.credential = b""

@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from time import monotonic_ns, time_ns
 
-from core.usage import UsageEvent
+from core.usage import Detail, UsageEvent
 from plane.exchange import Exchange
 from plane.measure import count_unrecorded, measure_phases
+from plane.usage import Usage
 
 __all__ = ["record", "take_id"]
 
@@ -69,7 +70,35 @@ def record(exchange: Exchange) -> None:
             exchange.body_size,
             bytes_out(exchange),
             "https" if exchange.downstream.secure else "http",
+            exchange.cost,
+            exchange.price,
+            detail_of(usage) if usage is not None and has_detail(usage) else None,
         )
+    )
+
+
+def has_detail(usage: Usage) -> bool:
+    """Tell whether there is more to keep of `usage` than its totals, cache reads and reasoning."""
+    counted = usage.cache_write_5m | usage.cache_write_1h | usage.audio_in | usage.audio_out | usage.image_in
+    counted |= usage.image_out | usage.tool_use_prompt | usage.server_tools | usage.units | usage.milliseconds
+    return counted != 0 or usage.estimated or usage.service_tier != ""
+
+
+def detail_of(usage: Usage) -> Detail:
+    """Return what few calls have of `usage`."""
+    return Detail(
+        usage.cache_write_5m,
+        usage.cache_write_1h,
+        usage.audio_in,
+        usage.audio_out,
+        usage.image_in,
+        usage.image_out,
+        usage.tool_use_prompt,
+        usage.server_tools,
+        usage.units,
+        usage.milliseconds,
+        usage.service_tier,
+        usage.estimated,
     )
 
 

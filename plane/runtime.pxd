@@ -2,6 +2,7 @@ cimport cython
 
 from core.endpoint cimport Endpoint
 from core.limits cimport ConcurrencyLimit, RateLimit
+from core.money cimport Price
 from plane.overload cimport Tally
 from core.router cimport Router
 from core.endpoint cimport Endpoint
@@ -24,6 +25,7 @@ cdef class Target(Candidate):
     cdef public bytes secret
     cdef public object when
     cdef public object latency
+    cdef public Price price
 
 
 @cython.final

@@ -14,6 +14,7 @@ from urllib.parse import quote
 import msgspec
 
 from core.endpoint import Endpoint
+from core.money import Price
 from core.snapshot import Part, Snapshot
 from plane.http1.origin import Origin, TimeoutsNs
 from plane.steps import Steps
@@ -74,6 +75,7 @@ class Target(Candidate):
     field: the answer's ``x-headgate-target`` line. secret: the provider's credential, b"" if it needs none.
     when: `plane.conditions.Conditions` of the requests that it takes, None for all. latency: `plane.latency.Latency`
     where the model's strategy goes by it, from the binding on.
+    price: what its calls cost, None where nobody said.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class Target(Candidate):
         self.secret = secret
         self.when = when
         self.latency: Any = None
+        self.price: Price | None = None
         # A provider may name its models as it likes; a header line takes printable ASCII.
         self.field = b"x-headgate-target: %b\r\n" % quote(name, safe=PRINTABLE).encode()
 

@@ -1,9 +1,10 @@
-"""Phase 11: what the call used, from the upstream's raw bytes, and what it held given back."""
+"""Phase 11: what the call used, from the upstream's raw bytes, what that cost, and what it held given back."""
 
 from __future__ import annotations
 
 from time import monotonic_ns
 
+from plane.charge import charge, estimate
 from plane.exchange import Exchange
 from plane.latency import FAILED
 
@@ -11,7 +12,7 @@ __all__ = ["settle"]
 
 
 def settle(exchange: Exchange) -> None:
-    """Read the usage and give back the concurrency and the place in the worker that the request held."""
+    """Read the usage, price it, and give back the concurrency and the place in the worker that the request held."""
     exchange.leave_gauge()
     if exchange.holding is not None:
         exchange.holding.release()
@@ -25,4 +26,10 @@ def settle(exchange: Exchange) -> None:
                 target.latency.observe(exchange.first_byte - exchange.asked if served else FAILED, monotonic_ns())
         way = exchange.way
         if way is not None:
-            exchange.usage = exchange.translation.usage if way.translates else way.dialect.usage(exchange)
+            usage = exchange.translation.usage if way.translates else way.dialect.usage(exchange)
+            is_cut = usage is None or (way.translates and exchange.scan is not None and not exchange.scan.done)
+            if is_cut and exchange.scan is not None and exchange.answer_status < 300:
+                usage = estimate(exchange, usage)
+            if usage is not None:
+                exchange.usage = usage
+                charge(exchange, exchange.target, usage)

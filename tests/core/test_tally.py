@@ -7,7 +7,7 @@ import pytest
 
 from core.metrics import BOUNDS
 from core.tally import OTHER, Tally
-from core.usage import UsageEvent
+from core.usage import Detail, UsageEvent
 
 EVENT = msgspec.convert(
     [1, 0, "", "", "alice", "chat", "m", "p/m", 200, "", False, 1, 0, 0, 0, 0, 0, 0, False], UsageEvent
@@ -91,3 +91,18 @@ def test_names_beyond_the_bound_are_counted_together() -> None:
 def test_sums_beyond_32_bits_do_not_wrap() -> None:
     row = tally_of(*[{"latency_us": 1 << 40, "usage_known": True, "input_total": 1 << 40}] * 3).calls[KEY]
     assert (row.latency_sum, row.input) == (3 << 40, 3 << 40)
+
+
+def test_costs_add_up_and_unpriced_calls_are_counted_apart() -> None:
+    known = {"usage_known": True, "input_total": 1}
+    tally = tally_of(known | {"cost_nano": 2**40}, known | {"cost_nano": 0}, known, {})
+    row = tally.calls[KEY]
+    assert (row.cost_nano, row.unpriced, row.unknown) == (2**40, 1, 1)
+    assert tally.consumers["alice"].cost_nano == 2**40
+
+
+def test_what_few_calls_have_is_counted() -> None:
+    detail = Detail(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, estimated=True)
+    row = tally_of(*[{"usage_known": True, "detail": detail}] * 2).calls[KEY]
+    assert (row.cache_write, row.audio_in, row.audio_out, row.image_in, row.image_out) == (6, 6, 8, 10, 12)
+    assert (row.server_tools, row.units, row.milliseconds, row.estimated) == (16, 18, 20, 2)

@@ -1,8 +1,10 @@
 """What of a request is kept: its id and its usage event."""
 
+from typing import Any
+
 import pytest
 
-from core.usage import UsageEvent
+from core.usage import Detail, UsageEvent
 from plane.record import take_id
 from tests.plane.conftest import Starter
 from tests.plane.rig import Gateway, ScriptedTransport, answer, make_exchange, one_model
@@ -163,3 +165,85 @@ def test_a_caller_that_leaves_is_recorded_once(gateway: Gateway, when: str) -> N
     for dial in gateway.upstreams[9001].dials:
         dial.succeed()
     assert gateway.is_at_rest()
+
+
+PRICE = {
+    "input_usd_per_million": "2",
+    "cache_read_usd_per_million": "1",
+    "output_usd_per_million": "10",
+    "source": "list 1",
+}
+
+
+def priced(price: dict[str, str]) -> dict[str, Any]:
+    """Return the config of one model whose calls cost `price`."""
+    return one_model(targets=[{"provider": "p", "model": "real", "price": price}])
+
+
+def test_a_call_is_priced_in_its_event_and_in_the_head_of_its_answer(start: Starter) -> None:
+    gateway = start(priced(PRICE))
+    caller = gateway.caller()
+    peer = gateway.upstreams[9001].connect()
+    caller.chat()
+    peer.say(answer(COMPLETION))
+    assert b"x-headgate-cost-usd: 0.000061000\r\n" in caller.take()
+    event = recorded(gateway)
+    assert (event.cost_nano, event.price, event.detail) == (61_000, "list 1", None)
+
+
+def test_a_call_without_a_price_is_unpriced_and_says_no_cost(gateway: Gateway) -> None:
+    caller = gateway.caller()
+    peer = gateway.upstreams[9001].connect()
+    caller.chat()
+    peer.say(answer(COMPLETION))
+    assert b"x-headgate-cost-usd" not in caller.take()
+    event = recorded(gateway)
+    assert (event.usage_known, event.cost_nano, event.price) == (True, None, "")
+
+
+def test_a_cost_beyond_all_bounds_leaves_the_call_unpriced(start: Starter) -> None:
+    gateway = start(priced({"input_usd_per_million": "99999"}))
+    peer = gateway.upstreams[9001].connect()
+    gateway.caller().chat()
+    peer.say(answer(b'{"usage":{"prompt_tokens":1000000000000,"completion_tokens":0}}'))
+    event = recorded(gateway)
+    assert (event.status, event.input_total, event.cost_nano) == (200, 10**12, None)
+
+
+def begun(gateway: Gateway, *events: bytes) -> tuple[Any, Any]:
+    """Return the caller and the upstream of a stream of which these events have come."""
+    caller = gateway.caller()
+    peer = gateway.upstreams[9001].connect()
+    caller.chat(b'{"model":"m","messages":[],"stream":true}')
+    peer.say(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+    for text in events:
+        peer.say(b"%x\r\n%b\r\n" % (len(text), text))
+    return caller, peer
+
+
+@pytest.mark.parametrize("who", ["the caller leaves", "the upstream breaks off"])
+def test_a_stream_cut_short_has_an_estimate_that_is_marked_and_priced(start: Starter, who: str) -> None:
+    gateway = start(priced(PRICE))
+    caller, peer = begun(gateway, b'data: {"choices":[]}\n\n', b"data: %b\n\n" % (b"x" * 1000), b"data: {}\n\n")
+    if who == "the caller leaves":
+        caller.leave()
+    else:
+        peer.leave()
+    event = recorded(gateway)
+    assert event.detail == Detail(estimated=True)
+    assert (event.usage_known, event.input_total) == (True, 41 // 4)
+    assert event.output_total == (22 + 1008 + 10 - 3 * 256) // 4
+    assert event.cost_nano == event.input_total * 2_000 + event.output_total * 10_000
+
+
+def test_an_estimate_has_a_token_for_each_event_at_least(gateway: Gateway) -> None:
+    caller, _ = begun(gateway, *([b'data: {"choices":[]}\n\n'] * 5))
+    caller.leave()
+    assert recorded(gateway).output_total == 5
+
+
+def test_a_stream_of_which_nothing_came_has_no_estimate(gateway: Gateway) -> None:
+    caller, _ = begun(gateway)
+    caller.leave()
+    event = recorded(gateway)
+    assert (event.usage_known, event.detail) == (False, None)

@@ -1,0 +1,64 @@
+"""What a call cost, and what it used where its provider never came to say."""
+
+from __future__ import annotations
+
+from time import time
+
+from core.money import Price, usd
+from plane.exchange import Exchange
+from plane.runtime import Target
+from plane.usage import Usage
+
+__all__ = ["charge", "estimate"]
+
+ENVELOPE = 256
+"""Bytes of an event of a stream that are no text."""
+
+
+def charge(exchange: Exchange, target: Target, usage: Usage) -> None:
+    """Note what the call cost, and say it to the caller where the head of the answer has not left yet."""
+    price: Price | None = target.price
+    if price is None:
+        return
+    try:
+        cost = price.cost(
+            usage.service_tier,
+            int(time()) // 60 % 1440 if price.is_timed else 0,
+            usage.input_total,
+            usage.output_total,
+            usage.cache_read,
+            usage.cache_write_5m,
+            usage.cache_write_1h,
+            usage.audio_in,
+            usage.audio_out,
+            usage.image_in,
+            usage.image_out,
+            usage.reasoning,
+            usage.milliseconds,
+            usage.units,
+            usage.server_tools,
+        )
+    except OverflowError:
+        return  # No provider's count; it stays unpriced.
+    if cost is not None:
+        exchange.cost = cost
+        exchange.price = price.source
+        if not exchange.committed:
+            exchange.fields += b"x-headgate-cost-usd: %b\r\n" % usd(cost).encode()
+
+
+def estimate(exchange: Exchange, said: Usage | None) -> Usage | None:
+    """Return a guess at what a stream used that was cut short; None where nothing had come of it.
+
+    Four bytes are a token. Of the answer that is counted without the envelope of its events, and each event is a token
+    at least; the request is counted whole, unless the stream has `said` of its input at its begin.
+    """
+    events = exchange.scan.events
+    if events == 0 and said is None:
+        return None
+    text = max(events, (exchange.relayed - ENVELOPE * events) // 4)
+    if said is None:
+        return Usage(exchange.body_size // 4, text, estimated=True)
+    said.output_total = max(said.output_total, text)
+    said.estimated = True
+    return said
