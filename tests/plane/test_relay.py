@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from core.usage import Detail
 from tests.plane.conftest import Starter
 from tests.plane.rig import SECOND, CallerEnd, Gateway, Peer, answer, body_of, consumer, one_model
 
@@ -270,7 +271,7 @@ def test_a_stream_that_breaks_off_ends_in_an_error_event(how: str, start: Starte
     assert b"[DONE]" not in body
     assert not peer.is_open
     (event,) = gateway.events()
-    assert (event.status, event.error, event.usage_known) == (200, code, False)
+    assert (event.status, event.error, event.detail) == (200, code, Detail(estimated=True))
     assert gateway.is_at_rest()
 
 
@@ -323,7 +324,7 @@ def test_a_caller_that_leaves_at_any_point_ends_the_call_and_holds_nothing(raw: 
         caller.leave()
         (event,) = gateway.events()
         assert event.error == ("" if over else "caller_gone"), cut
-        assert event.usage_known is over, cut
+        assert (event.usage_known and event.detail is None) is over, cut
         assert over or not peer.is_open, cut
         assert gateway.is_at_rest(), cut
         peer.leave()
