@@ -94,6 +94,7 @@ class Dialect:
     fields: (lower-case name, value) of header lines that a provider must get; a caller of the dialect may send others.
     forwarded: lower-case names of further fields that a caller may send to its own dialect's provider.
     signs: requests are signed one by one (`sign`), not with a constant line.
+    wire: name of the dialect whose bytes these are, where only addresses and credentials are its own; "" for its own.
     passes: names of other dialects whose bytes it takes as they are, in the operations that both have by name.
     """
 
@@ -105,6 +106,7 @@ class Dialect:
     fields = ()  # type: tuple[tuple[bytes, bytes], ...]
     forwarded = frozenset()  # type: frozenset[bytes]
     signs = False
+    wire = ""
     passes = frozenset()  # type: frozenset[str]
 
     def __init__(self) -> None:

@@ -43,8 +43,9 @@ def way_of(caller: Dialect, operation: Operation, speaks: list[tuple[Dialect, An
 
     speaks: the provider's dialects with their options, best first. If one of them is the caller's, bytes pass.
     """
+    spoken = caller.wire or caller.name
     for dialect, options in speaks:
-        if caller.name == dialect.name or caller.name in dialect.passes:
+        if spoken == (dialect.wire or dialect.name) or spoken in dialect.passes:
             for asked in dialect.operations:
                 if asked.name == operation.name:
                     return Way(dialect, asked, False, options)

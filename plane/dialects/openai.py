@@ -78,8 +78,8 @@ class OpenAI(Dialect):
         Operation("chat.completions", "/chat/completions", True, "chat"),
         Operation("completions", "/completions", True, "completions"),
         Operation("embeddings", "/embeddings", False, "embeddings"),
-    )
-    prefixes = ("/v1", "")
+    )  # type: tuple[Operation, ...]
+    prefixes = ("/v1", "", "/openai/v1", "/openai")  # type: tuple[str, ...]
     forwarded = frozenset({b"openai-beta"})
 
     def __init__(self) -> None:

@@ -78,8 +78,8 @@ class OpenAIResponses(Dialect):
         Operation("responses", "/responses", True, "chat"),
         Operation("responses.input_tokens", "/responses/input_tokens", False, "responses.input_tokens"),
         Operation("responses.compact", "/responses/compact", False, "responses.compact"),
-    )
-    prefixes = ("/v1", "")
+    )  # type: tuple[Operation, ...]
+    prefixes = ("/v1", "", "/openai/v1", "/openai")  # type: tuple[str, ...]
     forwarded = frozenset({b"openai-beta"})
 
     def __init__(self) -> None:
