@@ -39,14 +39,15 @@ async def relay_answer(exchange: Exchange) -> None:
             await relay_translated(exchange)
             return
     events = is_event_stream(exchange.answer_type)
-    if exchange.answer_ended and not (events and exchange.route.needs_model):
+    followed = exchange.route.needs_model and is_stream(exchange.answer_type)
+    if exchange.answer_ended and not followed:
         accept(exchange)
         return
     accept_stream(exchange, events)
-    if events and exchange.route.needs_model:
+    if followed:
         exchange.scan = exchange.way.dialect.scan(exchange)
     # Cleaned, an error may become shorter than its head says.
-    is_framed = not events and exchange.cleaner is None
+    is_framed = not events and not followed and exchange.cleaner is None
     await stream(exchange, exchange.answer_length if is_framed else -1)
 
 

@@ -14,14 +14,12 @@ from msgspec import Struct
 
 from core.errors import GatewayError
 from plane.canonical import Carry
+from plane.dialects._carrying import bounded
 from plane.dialects._json import read_answered, read_asked, unknown_members
 from plane.reranking import Ranked, RerankAnswer, RerankRequest
 from plane.usage import Usage
 
-__all__ = ["Reranking"]
-
-LIMIT = 1 << 40
-"""A count from here on is no count."""
+__all__ = ["Reranking", "rerank_usage"]
 
 
 class Asked(Struct):
@@ -62,17 +60,24 @@ class Result(Struct):
     document: str | dict[str, Any] | None = None
 
 
-class Answered(Struct):
+class Counts(Struct):
+    """What an answer says of its usage."""
+
+    meta: Meta | None = None
+    usage: Counted | None = None
+
+
+class Answered(Counts, kw_only=True):
     """A provider's answer."""
 
     results: list[Result]
     id: str | None = None
     model: str | None = None
-    meta: Meta | None = None
-    usage: Counted | None = None
 
 
 KNOWN = frozenset(["model", *Asked.__struct_fields__])
+
+_counts = msgspec.json.Decoder(Counts)
 
 
 class Reranking:
@@ -166,20 +171,21 @@ def document_of(one: Ranked, request: RerankRequest) -> str:
     return request.documents[one.index]
 
 
-def usage_of(answered: Answered) -> Usage | None:
-    """Return what a call used: searches, tokens, or both; None where the provider did not say."""
-    units = tokens = None
-    if answered.meta is not None and answered.meta.billed_units is not None:
-        billed = answered.meta.billed_units
-        units, tokens = billed.search_units, billed.input_tokens
-    if tokens is None and answered.usage is not None:
-        counted = answered.usage
-        tokens = counted.total_tokens if counted.total_tokens is not None else counted.prompt_tokens
-    if units is None and tokens is None:
+def rerank_usage(body: bytes) -> Usage | None:
+    """Return what a call used whose answer passed through; None where it does not say, or cannot be read."""
+    try:
+        return usage_of(_counts.decode(body))
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return None
-    return Usage(bounded(tokens), 0, units=bounded(units))
 
 
-def bounded(count: float | None) -> int:
-    """Return a count that can be added up: what is absent, negative or absurd counts as nothing."""
-    return int(count) if count is not None and 0 <= count < LIMIT else 0
+def usage_of(counts: Counts) -> Usage | None:
+    """Return what a call used: searches, tokens, or both; None where the provider did not say."""
+    if counts.meta is not None and counts.meta.billed_units is not None:
+        billed = counts.meta.billed_units
+        if billed.search_units is not None or billed.input_tokens is not None:
+            return Usage(bounded(billed.input_tokens), 0, units=bounded(billed.search_units))
+    if counts.usage is None:
+        return None
+    told = counts.usage.total_tokens if counts.usage.total_tokens is not None else counts.usage.prompt_tokens
+    return None if told is None else Usage(bounded(told), 0)

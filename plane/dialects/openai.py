@@ -1,9 +1,9 @@
-"""OpenAI's dialect: chat completions, completions and embeddings, passed through byte by byte.
+"""OpenAI's dialect: chat completions, completions, embeddings and reranking, passed through byte by byte.
 
 Of a request only `model`, `stream` and `stream_options` are read; the name of the model is replaced where it stands
 and, for a stream, the usage is asked for and taken out of the answer again. Everything else goes through as it came.
-Wire
-format: the public API reference of OpenAI and the types of its Python SDK.
+Wire format: the public API reference of OpenAI and the types of its Python SDK. Reranking is not OpenAI's own, but what
+servers of its dialect have (Jina, vLLM and others).
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from core.errors import GatewayError
 from core.splice import insert_member, last_member, replace, scan
 from core.sse import EventScan
 from plane.dialect import Dialect, Operation
+from plane.dialects._openai_embeddings import OpenAIEmbeddings
+from plane.dialects._reranking import Reranking, rerank_usage
 from plane.exchange import Exchange
 from plane.runtime import Target
 from plane.usage import Usage
@@ -78,12 +80,14 @@ class OpenAI(Dialect):
         Operation("chat.completions", "/chat/completions", True, "chat"),
         Operation("completions", "/completions", True, "completions"),
         Operation("embeddings", "/embeddings", False, "embeddings"),
+        Operation("rerank", "/rerank", False, "rerank"),
     )  # type: tuple[Operation, ...]
     prefixes = ("/v1", "", "/openai/v1", "/openai")  # type: tuple[str, ...]
     forwarded = frozenset({b"openai-beta"})
 
     def __init__(self) -> None:
         super().__init__()
+        self.translators = {"embeddings": OpenAIEmbeddings(), "rerank": Reranking(echoes=True)}
         self.asked = msgspec.json.Decoder(Asked)
         self.counted: msgspec.json.Decoder[Counted | None] = msgspec.json.Decoder(Counted | None)
 
@@ -146,8 +150,11 @@ class OpenAI(Dialect):
                     counted = self.counted.decode(exchange.reply[start:end])
         except (msgspec.MsgspecError, GatewayError, RecursionError, UnicodeDecodeError):
             return None  # An answer that is not JSON says nothing of its usage; it is relayed all the same.
-        if counted is None:
-            return None
+        if counted is None or counted.prompt_tokens is None:
+            if exchange.route.operation.kind == "rerank":
+                return rerank_usage(exchange.reply)
+            if counted is None:
+                return None
         cached = counted.prompt_tokens_details
         reasoning = counted.completion_tokens_details
         taken = bounded(counted.prompt_tokens)

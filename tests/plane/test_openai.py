@@ -17,7 +17,7 @@ from plane.runtime import Route, Target
 from tests.plane.rig import make_exchange
 
 DIALECT = OpenAI()
-CHAT, _, EMBEDDINGS = OpenAI.operations
+CHAT, _, EMBEDDINGS, RERANK = OpenAI.operations
 USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
 
 
@@ -247,6 +247,23 @@ def test_an_answer_that_does_not_say_leaves_its_usage_unknown(reply: bytes) -> N
 def test_counts_that_cannot_be_are_not_added_up(count: str) -> None:
     reply = b'{"usage":{"prompt_tokens":%b,"completion_tokens":7}}' % count.encode()
     assert used(reply) in (None, (0, 7, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("reply", "counted"),
+    [
+        (b'{"results":[],"usage":{"total_tokens":30}}', (30, 0)),
+        (b'{"results":[],"usage":{"prompt_tokens":30,"total_tokens":30}}', (30, 0)),
+        (b'{"results":[],"meta":{"billed_units":{"search_units":2}}}', (0, 2)),
+    ],
+)
+def test_a_reranking_counts_tokens_or_searches(reply: bytes, counted: tuple[int, int]) -> None:
+    exchange = read(b'{"model":"m","query":"q","documents":["a"]}', RERANK)
+    exchange.answer_status = 200
+    exchange.reply = reply
+    usage = DIALECT.usage(exchange)
+    assert usage is not None
+    assert (usage.input_total, usage.units) == counted
 
 
 def test_parts_are_never_more_than_their_whole() -> None:
