@@ -138,6 +138,9 @@ CHECKS: tuple[tuple[tuple[str, ...], Callable[[str], str]], ...] = (
     (("upstreams", ANY, "endpoints", ANY), _url),
     (("models", ANY, "timeouts", ANY), _duration),
     (("routes", ANY, "timeouts", ANY), _duration),
+    *(((kind, ANY, "retries", key), _duration) for kind in ("models", "routes") for key in ("backoff", "wait")),
+    *(((kind, ANY, "breaker", key), _duration) for kind in ("models", "upstreams") for key in ("window", "pause")),
+    *(((kind, ANY, "slow_start"), _duration) for kind in ("models", "upstreams")),
     (("models", ANY, "max_body"), _size),
     (("routes", ANY, "max_body"), _size),
 )

@@ -42,6 +42,8 @@ def references(config: Config) -> dict[str, str]:
     for name, provider in config.providers.items():
         if provider.credential is not None:
             found.setdefault(provider.credential, f"providers.{name}.credential")
+        for place, reference in enumerate(provider.credentials):
+            found.setdefault(reference, f"providers.{name}.credentials[{place}]")
     return found
 
 

@@ -103,6 +103,18 @@ WORKER = (
     ),
     Metric("headgate_upstream_waiting", "gauge", "Requests that wait for a connection to an upstream."),
     Metric(
+        "headgate_retries_total",
+        "counter",
+        "Attempts after the first, by how the one before failed.",
+        "failure",
+        ("connect", "reset", "timeout", "credential", "429", "5xx"),
+    ),
+    Metric("headgate_failovers_total", "counter", "Those of them that went to another target, endpoint or credential."),
+    Metric("headgate_retries_refused_total", "counter", "Attempts not made because the budget of retries was used up."),
+    Metric("headgate_ejections_total", "counter", "Times that a breaker opened."),
+    Metric("headgate_cooldowns_total", "counter", "Times that a target asked for a pause (429)."),
+    Metric("headgate_quarantines_total", "counter", "Refusals of a credential, which is then left alone."),
+    Metric(
         "headgate_loop_lag_seconds", "histogram", "How late the worker's loop ran its timer, asked ten times a second."
     ),
     Metric("headgate_ring_backlog_bytes", "gauge", "Usage events that control has not taken yet, in ring and spill."),

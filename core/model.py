@@ -11,6 +11,7 @@ from msgspec import Meta, Struct, field
 
 __all__ = [
     "Above",
+    "Breaker",
     "Budgets",
     "CallerTimeouts",
     "Config",
@@ -151,6 +152,12 @@ HeaderValue = Annotated[
 ]
 OptionValue = str | int | float | bool
 Tokens = Annotated[int, Meta(ge=0, le=10_000_000)]
+FailureWord = Literal["connect", "reset", "timeout", "credential", 429, "5xx"]
+"""How an attempt failed. connect: there was no connection, so nothing was sent. reset: a reused connection died before
+the first byte of an answer. timeout: an attempt took too long. credential: 401, 402 or 403. 429: the rate is used up.
+5xx: 408, 500 to 599, or an answer that is none or breaks off before it says anything.
+
+Of reset and timeout nobody knows whether the upstream has acted on the request."""
 Weight = Annotated[int, Meta(ge=0, le=1_000_000)]
 Usd = Annotated[
     str,
@@ -234,28 +241,53 @@ class Control(_Part, frozen=True):
 
 
 class Timeouts(_Part, frozen=True):
-    """How long each step towards an upstream may take; each runs on its own."""
+    """How long each step towards an upstream may take; each runs on its own.
+
+    attempt: of each attempt, until its answer is whole or, of a stream, has begun to say something.
+    """
 
     connect: Duration = "5s"
     first_token: Duration = "2m"  # noqa: S105 a length of time, not a secret
     idle: Duration = "60s"
+    attempt: Duration | None = None
     total: Duration = "10m"
 
 
 class Retries(_Part, frozen=True):
-    """When a call may be tried again on the next candidate.
+    """When a call is tried again, on the next candidate first.
 
-    max: further attempts after the first.
-    on: ``connect`` (nothing was sent) is always safe; ``reset`` also replays a POST whose reused connection died before
-    the first byte of an answer, at the risk that the upstream had acted on it.
+    max: further attempts after the first. on: see `FailureWord`; left out, it is what says that the call was not acted
+    upon: ``connect`` and, of a model that has somewhere else to go, ``credential``, ``429`` and ``5xx``.
+    backoff: the pause before the same place is asked again, doubled each time. wait: the longest pause, also where the
+    provider asks for one. budget: retries in percent of the requests.
     """
 
     max: Annotated[int, Meta(ge=0, le=10)] = 1
-    on: tuple[Literal["connect", "reset"], ...] = ("connect",)
+    on: tuple[FailureWord, ...] | None = None
+    backoff: Duration = "500ms"
+    wait: Duration = "5s"
+    budget: Annotated[int, Meta(ge=0, le=100)] = 20
+
+
+class Breaker(_Part, frozen=True):
+    """When a target or an endpoint is asked no longer for a while.
+
+    share, calls, window: it opens when so many percent of at least so many calls fail in that time. consecutive: it
+    opens after so many failures in a row, too, as long as no more than `max_ejected` percent of the group are out.
+    pause: how long it is open, doubled each time that it opens again at once.
+    """
+
+    enabled: bool = True
+    share: Annotated[int, Meta(ge=1, le=100)] = 50
+    calls: Annotated[int, Meta(ge=1, le=10_000)] = 20
+    window: Duration = "10s"
+    consecutive: Annotated[int, Meta(ge=0, le=1000)] = 5
+    max_ejected: Annotated[int, Meta(ge=0, le=100)] = 50
+    pause: Duration = "10s"
 
 
 class Provider(_Part, frozen=True):
-    """A vendor of models: the dialect it speaks, where, and with whose credential.
+    """A vendor of models: the dialect it speaks, where, and with whose credentials: one, or a pool of them.
 
     also: further dialects that it speaks at the same address; a call in one of these passes through untranslated.
     options: of the dialects, as their pages in the docs list them. headers: lines that every request to it gets.
@@ -266,6 +298,7 @@ class Provider(_Part, frozen=True):
     also: tuple[Word, ...] = ()
     options: dict[Word, OptionValue] = field(default_factory=dict)
     credential: Secret | None = None
+    credentials: tuple[Secret, ...] = ()
     headers: dict[HeaderName, HeaderValue] = field(default_factory=dict)
     ca: File | None = None
     max_connections: Connections = 1024
@@ -327,13 +360,18 @@ class Price(Rates, frozen=True):
 
 
 class Target(_Part, frozen=True):
-    """One provider and the name it knows the model by. price: without one, what is known of the vendor's prices."""
+    """One provider and the name it knows the model by.
+
+    price: without one, what is known of the vendor's prices. on: as a fallback it is tried only after failures of these
+    kinds; empty is all.
+    """
 
     provider: Name
     model: Annotated[str, Meta(min_length=1, max_length=256)]
     weight: Weight = 1
     when: When | None = None
     price: Price | None = None
+    on: tuple[FailureWord, ...] = ()
 
 
 class Budgets(_Part, frozen=True):
@@ -370,6 +408,8 @@ class Model(_Part, frozen=True):
     mirror: Mirror | None = None
     timeouts: Timeouts = Timeouts()
     retries: Retries = Retries()
+    breaker: Breaker | None = None
+    slow_start: Duration | None = None
     max_body: Size = "32MiB"
     unsupported: Literal["refuse", "drop"] = "refuse"
     budgets: Budgets = Budgets()
@@ -404,6 +444,8 @@ class Upstream(_Part, frozen=True):
     endpoints: Annotated[tuple[Url, ...], Meta(min_length=1)]
     weights: tuple[Weight, ...] = ()
     balance: Word = "round_robin"
+    breaker: Breaker | None = None
+    slow_start: Duration | None = None
     ca: File | None = None
     max_connections: Connections = 1024
 

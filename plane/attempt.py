@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from time import monotonic_ns
 
-from core.errors import GatewayError
 from plane.exchange import Exchange
+from plane.failure import CONNECT, RESET
 from plane.http1.client import Pool, UpstreamConnection
 from plane.latency import FAILED
 from plane.request import head_of
+from plane.retries import RetryRule
 from plane.runtime import Candidate, Target
 
-__all__ = ["enter", "is_answered", "leave", "may_retry", "send"]
+__all__ = ["enter", "is_answered", "leave", "send"]
 
 IDEMPOTENT = frozenset([b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"])
 """Methods a lost call of which may be sent again (RFC 9110 9.2.2)."""
@@ -21,6 +22,8 @@ def enter(exchange: Exchange, candidate: Candidate) -> UpstreamConnection | None
     """Count the attempt at `candidate` and return an idle connection to it, if there is one."""
     exchange.target = candidate
     exchange.answering = candidate
+    exchange.tried += 1
+    exchange.reported = False
     candidate.in_flight += 1
     pool: Pool = candidate.pool
     return pool.take()
@@ -34,8 +37,8 @@ def send(exchange: Exchange, candidate: Candidate, connection: UpstreamConnectio
         connection.pool.release(connection)
         raise
     exchange.attempts += 1
-    retries = exchange.retries
-    replayable = retries.on_reset or (retries.on_connect and exchange.method in IDEMPOTENT)
+    rule: RetryRule = exchange.retries
+    replayable = rule.on & RESET != 0 or (rule.on & CONNECT != 0 and exchange.method in IDEMPOTENT)
     connection.call(exchange, head, body, exchange.timeouts, replayable)
 
 
@@ -44,15 +47,13 @@ def is_answered(exchange: Exchange) -> bool:
     return exchange.answer_ended or (exchange.answer_head and exchange.answer_streams)
 
 
-def may_retry(exchange: Exchange, error: GatewayError) -> bool:
-    """Tell whether the config lets a call that ended in `error` be attempted again; of a reset, `send` has asked."""
-    return error.retry and (exchange.retries.on_connect or error.code == "upstream_reset")
-
-
 def leave(exchange: Exchange) -> None:
-    """Let go of the candidate after a failure; what it might still send is for nobody."""
+    """Let go of the candidate after a failure; what it might still send is for nobody, what it sent is forgotten."""
     if exchange.upstream is not None:
         exchange.upstream.detach(False)
+    exchange.scan = None
+    exchange.early = b""
+    exchange.first_byte = 0
     if exchange.answering is not None:
         exchange.answering.in_flight -= 1
         if isinstance(exchange.answering, Target) and exchange.answering.latency is not None:

@@ -2,38 +2,66 @@
 
 from __future__ import annotations
 
+from time import monotonic_ns
+
 from core.errors import GatewayError
-from plane.attempt import enter, is_answered, leave, may_retry, send
+from plane.attempt import enter, is_answered, leave, send
 from plane.exchange import Exchange
+from plane.failover import after_answer, after_error, first, re_enter, report
+from plane.failure import LOST
+from plane.hold import hold, is_held
 from plane.http1.connect import acquire
 
 __all__ = ["call"]
 
 
 async def call(exchange: Exchange) -> None:
-    """Return with the head of an answer and, unless it is a stream, all of its body.
+    """Return with the head of an answer and all of its body or, of a stream, enough to know that it says something.
 
-    Further attempts are made only where the error of the one before says that nothing was acted upon. Each takes the
-    next candidate; where there is one only, it is tried again.
-    Raises the GatewayError of the last attempt.
+    Each further attempt takes the next place (`plane.failover`). Raises the GatewayError of the last attempt; an error
+    answer of the last is the answer.
     """
-    candidates = exchange.candidates
-    last = exchange.retries.max
-    for attempt in range(last + 1):
-        candidate = candidates[attempt % len(candidates)]
+    place = first(exchange)
+    while True:
         try:
-            connection = enter(exchange, candidate)
+            connection = enter(exchange, place)
             if connection is None:
-                connection = await acquire(candidate.pool, exchange, exchange.timeouts)
-            send(exchange, candidate, connection)
+                connection = await acquire(place.pool, exchange, exchange.timeouts)
+            send(exchange, place, connection)
             while not is_answered(exchange):
                 await exchange
+            if is_held(exchange):
+                await hold(exchange)
         except GatewayError as error:
+            following = after_error(exchange, error)
             leave(exchange)
-            if attempt == last or not may_retry(exchange, error):
+            if following is None:
                 raise
         except BaseException:
+            report(exchange, LOST, -1)
             leave(exchange)
             raise
         else:
-            return
+            if exchange.answer_status < 400:
+                return
+            following = after_answer(exchange)
+            if following is None:
+                return
+            leave(exchange)
+        place = following
+        if exchange.pause:
+            await rest(exchange)
+            re_enter(exchange, place)
+
+
+async def rest(exchange: Exchange) -> None:
+    """Wait out the pause before an attempt."""
+    timers = exchange.runtime.shared.timers
+    exchange.due = monotonic_ns() + exchange.pause
+    timers.add(exchange)
+    try:
+        while exchange.due:
+            await exchange
+    finally:
+        timers.discard(exchange)
+        exchange.due = 0

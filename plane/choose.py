@@ -23,6 +23,10 @@ def choose(exchange: Exchange) -> None:
         exchange.timeouts = route.timeouts
         exchange.retries = route.retries
         exchange.relay_at_once = True
+    if exchange.patience < 0:
+        raise GatewayError(
+            400, "invalid_request", "caller", "x-headgate-timeout-ms must be a whole number of milliseconds from 1 on."
+        )
     if not exchange.candidates:
         raise GatewayError(
             503, "no_candidate", "gateway", "Everything that could serve this request is drained.", retry_after=5.0

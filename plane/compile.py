@@ -18,8 +18,8 @@ import plane.dialects
 import plane.strategies
 from core.errors import ConfigError
 from core.limits import MAX_NS
+from core.model import Breaker, Limits, Provider, Retries, Timeouts, Upstream
 from core.model import Consumer as ConsumerConfig
-from core.model import Limits, Provider, Retries, Timeouts, Upstream
 from core.model import Model as ModelConfig
 from core.model import Price as PriceConfig
 from core.model import Route as RouteConfig
@@ -30,12 +30,15 @@ from core.sections import Consumers as ConsumersSection
 from core.sections import Directory, Keys
 from core.snapshot import Part, Snapshot, entries_of, parse
 from core.units import parse_duration, parse_rate, parse_size
+from plane.care import Care, breaker_rule, care_of, places_of
 from plane.conditions import Conditions
 from plane.consumers import Consumers
 from plane.dialect import Dialect
+from plane.failure import BROKEN, CONNECT, CREDENTIAL, LIMITED, mask_of
 from plane.http1.framing import HOP_BY_HOP
 from plane.http1.origin import Origin, TimeoutsNs
-from plane.runtime import Candidate, HubRules, Mirror, Model, RetryRule, Route, Runtime, Site, Target
+from plane.retries import RetryRule
+from plane.runtime import Candidate, HubRules, Mirror, Model, Route, Runtime, Site, Target
 from plane.services import Voices, services
 from plane.steps import Steps, at_once
 from plane.sticky import Sticky
@@ -51,6 +54,8 @@ OURS = {name.decode() for name in HOP_BY_HOP} | {
 }
 """Fields of a request to a provider that its config cannot set."""
 PRINTABLE = re.compile(r"[!-~]+")
+REFUSED = CONNECT | CREDENTIAL | LIMITED | BROKEN
+"""Failures after which nothing was acted upon, as far as the upstream says."""
 
 
 def known_words() -> dict[str, frozenset[str]]:
@@ -82,20 +87,28 @@ def compile_steps(
     return Compiler(snapshot, secrets, before).steps()
 
 
+class Credential(NamedTuple):
+    """What of a request's head hangs on the credential it is sent with.
+
+    constant: the lines of every request. heads: as of `Target`; None where the paths depend on the model.
+    """
+
+    secret: bytes
+    constant: bytes
+    heads: dict[str, tuple[bytes, bytes]] | None
+
+
 class Vendor(NamedTuple):
     """A provider, as far as all of its targets share it.
 
-    ways: name of a caller's operation -> `Way`. constant: the lines of every
-    request. heads: as of `Target`; None where the paths depend on the model.
+    ways: name of a caller's operation -> `Way`. credentials: one at least, of b"" where it needs none.
     """
 
     origin: Origin
     host: bytes
     base: bytes
     ways: dict[str, Way]
-    constant: bytes
-    heads: dict[str, tuple[bytes, bytes]] | None
-    secret: bytes
+    credentials: list[Credential]
 
 
 class Group(NamedTuple):
@@ -118,7 +131,8 @@ class Compiler:
         self.balance_kinds = scan(core.balance)
         self.candidates: list[Candidate] = []
         self.timeouts_made: dict[Timeouts, TimeoutsNs] = {}
-        self.rules_made: dict[Retries, RetryRule] = {}
+        self.rules_made: dict[tuple[str, Retries], RetryRule] = {}
+        self.cares: list[Care] = []
         self.limits_read: set[Limits] = set()
 
     def steps(self) -> Steps[Runtime]:
@@ -159,7 +173,9 @@ class Compiler:
             self.problems += router.add(*self.route(name, route, openai, upstreams))
             yield
         groups = [group.endpoints for group in upstreams.values()]
-        return Site(rows, self.secrets, router, models, self.candidates, groups, Voices(callers))
+        rules = list(self.rules_made.values())
+        voices = Voices(callers)
+        return Site(rows, self.secrets, router, models, self.candidates, groups, voices, self.cares, rules)
 
     def callers(self) -> dict[str, Dialect]:
         """Build the dialects that callers may speak, OpenAI's first: it has the paths that others share."""
@@ -202,30 +218,34 @@ class Compiler:
         """Build what all targets at one provider share: how it is asked, and what of a request's head never changes."""
         path = f"providers.{name}"
         speaks = self.speaks(config, path)
-        secret = self.secret(config.credential, f"{path}.credential")
+        secrets = [self.secret(reference, place) for place, reference in pool_of(config, path)]
         origin, host, base = self.origin(config.base_url, config.ca, config.max_connections, f"{path}.base_url")
-        lines = [b"host: %b\r\n" % host]
         ways: dict[str, Way] = {}
-        heads: dict[str, tuple[bytes, bytes]] | None = {}
         if speaks:
-            self.check_credential(speaks, secret, path)
-            if secret and not speaks[0][0].signs:
-                lines.append(speaks[0][0].credential_line(secret))
-            lines.append(b"content-type: application/json\r\naccept-encoding: identity\r\n")
-            lines += self.headers(config.headers, path)
+            for secret in secrets:
+                self.check_credential(speaks, secret, path)
             for caller in callers.values():
                 for operation in caller.operations:
                     way = way_of(caller, operation, speaks)
                     if way is not None:
                         ways[operation.name] = way
-        constant = b"".join(lines)
-        try:
-            heads = heads_of(ways, "a", base, constant)
-            if heads != heads_of(ways, "b", base, constant):
-                heads = None
-        except ValueError as error:
-            self.problems.append(f"{path}: {error}")
-        return Vendor(origin, host, base, ways, constant, heads, secret.encode())
+        lines = self.headers(config.headers, path)
+        made = []
+        for secret in secrets:
+            parts = [b"host: %b\r\n" % host]
+            if secret and speaks and not speaks[0][0].signs:
+                parts.append(speaks[0][0].credential_line(secret))
+            parts.append(b"content-type: application/json\r\naccept-encoding: identity\r\n")
+            constant = b"".join(parts + lines)
+            heads: dict[str, tuple[bytes, bytes]] | None = {}
+            try:
+                heads = heads_of(ways, "a", base, constant)
+                if heads != heads_of(ways, "b", base, constant):
+                    heads = None
+            except ValueError as error:
+                self.problems.append(f"{path}: {error}")
+            made.append(Credential(secret.encode(), constant, heads))
+        return Vendor(origin, host, base, ways, made)
 
     def check_credential(self, speaks: list[tuple[Dialect, Any]], secret: str, path: str) -> None:
         """Note what is wrong with the form of a credential; a proof has none at hand."""
@@ -277,7 +297,9 @@ class Compiler:
                 target.provider, target.model, providers, f"{path}.targets[{index}]", target.weight, when
             )
             if made is not None:
-                made.price = self.price(target.price, f"{path}.targets[{index}].price")
+                for place in made.keys or [made]:
+                    place.price = self.price(target.price, f"{path}.targets[{index}].price")
+                    place.on = mask_of(target.on)
                 targets.append(made)
         mirror = None
         if config.mirror is not None:
@@ -285,12 +307,14 @@ class Compiler:
             mirror = Mirror(shadow, config.mirror.percent / 100) if shadow is not None else None
         if config.sticky is not None and config.strategy != "weighted":
             self.problems.append(f"{path}.sticky: goes with `strategy: weighted`, which shares calls by weight")
+        asked = places_of(targets)
+        self.care(f"models.{name}", asked, config)
         return Model(
             name,
             targets,
             self.made(self.strategy_kinds, config.strategy, f"{path}.strategy"),
             self.timeouts(config.timeouts, f"{path}.timeouts"),
-            self.retry_rule(config.retries),
+            self.retry_rule(config.retries, path, REFUSED if len(asked) > 1 else CONNECT),
             self.read(parse_size, config.max_body, f"{path}.max_body"),
             Sticky(config.sticky) if config.sticky is not None else None,
             HubRules(config.unsupported == "drop", msgspec.structs.asdict(config.budgets), config.max_tokens),
@@ -306,28 +330,24 @@ class Compiler:
         weight: int = 1,
         when: Conditions | None = None,
     ) -> Target | None:
-        """Build one target."""
+        """Build one target, with the first of its provider's credentials; with the others it is one of its `keys`."""
         vendor = providers.get(provider)
         if vendor is None:
             self.problems.append(f"{path}.provider: no provider is named {provider!r}")
             return None
-        heads = vendor.heads
-        if heads is None:
-            heads = heads_of(vendor.ways, model, vendor.base, vendor.constant)
-        made = Target(
-            f"{provider}/{model}",
-            weight,
-            vendor.origin,
-            vendor.host,
-            vendor.base,
-            model,
-            vendor.ways,
-            heads,
-            vendor.secret,
-            when,
-        )
-        self.candidates.append(made)
-        return made
+        places = []
+        for credential in vendor.credentials:
+            heads = credential.heads
+            if heads is None:
+                heads = heads_of(vendor.ways, model, vendor.base, credential.constant)
+            name = f"{provider}/{model}"
+            host, base, secret = vendor.host, vendor.base, credential.secret
+            places.append(Target(name, weight, vendor.origin, host, base, model, vendor.ways, heads, secret, when))
+        if len(places) > 1:
+            for place in places:
+                place.keys = list(places)
+        self.candidates += places
+        return places[0]
 
     def origin(self, url: str, ca: str | None, limit: int, path: str) -> tuple[Origin, bytes, bytes]:
         """Take a base URL apart: where to connect, the Host field, and the path before every path."""
@@ -406,6 +426,7 @@ class Compiler:
             origin, host, base = self.origin(url, config.ca, config.max_connections, f"{path}.endpoints[{index}]")
             endpoints.append(Candidate(f"{name}/{(host + base).decode()}", weight, origin, host, base))
         self.candidates += endpoints
+        self.care(path, endpoints, config)
         return Group(self.made(self.balance_kinds, config.balance, f"{path}.balance"), endpoints)
 
     def route(
@@ -425,7 +446,7 @@ class Compiler:
             balancer=group.balancer,
             endpoints=group.endpoints,
             timeouts=self.timeouts(config.timeouts, f"{path}.timeouts"),
-            retries=self.retry_rule(config.retries),
+            retries=self.retry_rule(config.retries, f"upstreams.{config.upstream}", CONNECT),
         )
         return config.match.host, config.match.path, config.match.methods, route, config.raw_path
 
@@ -448,15 +469,50 @@ class Compiler:
                 self.read(parse_duration, config.first_token, f"{path}.first_token"),
                 self.read(parse_duration, config.idle, f"{path}.idle"),
                 self.read(parse_duration, config.total, f"{path}.total"),
+                self.read(parse_duration, config.attempt, f"{path}.attempt") if config.attempt else 0,
             )
         return made
 
-    def retry_rule(self, config: Retries) -> RetryRule:
-        """Return the rule for further attempts, one object for all that are the same."""
-        made = self.rules_made.get(config)
+    def retry_rule(self, config: Retries, name: str, default: int) -> RetryRule:
+        """Return the rule for further attempts, one object for all of one name that are the same."""
+        made = self.rules_made.get((name, config))
         if made is None:
-            made = self.rules_made[config] = RetryRule(config.max, "connect" in config.on, "reset" in config.on)
+            made = self.rules_made[name, config] = RetryRule(
+                name,
+                config.max,
+                default if config.on is None else mask_of(config.on),
+                self.read(parse_duration, config.backoff, f"{name}: retries.backoff"),
+                self.read(parse_duration, config.wait, f"{name}: retries.wait"),
+                config.budget,
+            )
         return made
+
+    def care(self, path: str, places: list[Any], config: ModelConfig | Upstream) -> None:
+        """Have the places of a model or upstream looked after, if that is of any use."""
+        breaker = config.breaker
+        if breaker is None and len(places) > 1:
+            breaker = Breaker()
+        rule = None
+        if breaker is not None:
+            rule = breaker_rule(
+                breaker,
+                self.read(parse_duration, breaker.window, f"{path}.breaker.window"),
+                self.read(parse_duration, breaker.pause, f"{path}.breaker.pause"),
+            )
+        slow = self.read(parse_duration, config.slow_start, f"{path}.slow_start") if config.slow_start else 0
+        care = care_of(path, places, rule, breaker.max_ejected if breaker else 0, slow)
+        if care is not None:
+            self.cares.append(care)
+
+
+def pool_of(config: Provider, path: str) -> list[tuple[str, str | None]]:
+    """Return the references to a provider's credentials with their places, each once; None where it needs none."""
+    pool: dict[str | None, str] = {}
+    if config.credential is not None or not config.credentials:
+        pool[config.credential] = f"{path}.credential"
+    for index, reference in enumerate(config.credentials):
+        pool.setdefault(reference, f"{path}.credentials[{index}]")
+    return [(place, reference) for reference, place in pool.items()]
 
 
 def heads_of(ways: Mapping[str, Way], model: str, base: bytes, constant: bytes) -> dict[str, tuple[bytes, bytes]]:

@@ -2,6 +2,7 @@ cimport cython
 
 from core.limits cimport ConcurrencyLimit
 from plane.overload cimport Gauge, Tally
+from plane.retries cimport RetryRule
 from plane.timers cimport Timed
 
 
@@ -45,6 +46,7 @@ cdef class Exchange(Timed):
     cdef public bint expects_continue
     cdef public bint keep_alive
     cdef public bint is_http10
+    cdef public long long patience
     cdef public list body_parts
     cdef public long long body_size
     cdef public long long body_limit
@@ -80,10 +82,19 @@ cdef class Exchange(Timed):
     cdef public list candidates
     cdef public bytes affinity
     cdef public object timeouts
-    cdef public object retries
+    cdef public RetryRule retries
     cdef public bint relay_at_once
+    cdef public list rejected
 
     # call
+    cdef public int tried
+    cdef public int rounds
+    cdef public long long pause
+    cdef public bint probing
+    cdef public bint reported
+    cdef public list visited
+    cdef public bint is_held
+    cdef public bytes early
     cdef public int attempts
     cdef public long long connection_ns
     cdef public long long asked
@@ -127,6 +138,7 @@ cdef class Exchange(Timed):
     cpdef resume(self)
     cpdef interrupt(self, Exception fault)
     cpdef bytes take_answer(self)
+    cpdef long long deadline(self, long long total)
     cpdef hold(self, long long size)
     cdef enter(self, Gauge gauge)
     cdef join(self, Tally tally)

@@ -67,7 +67,8 @@ class Exchange(Timed):
 
     door: `path` and `query` are raw bytes of the request target; `started` is monotonic nanoseconds; `credential` is
     what the caller sent as key, b"" if nothing; `content_length` -1 if unknown; `body_ns` was spent waiting
-    for the body.
+    for the body; `patience` is how many nanoseconds the caller gives the call, 0 where it does not say, -1 where that
+    is no number.
     shed: `gauge` is what the request is counted in, None while it is not; `held` is how many bytes of it are, and
     `tally` counts them for its consumer.
     admit: `holding` is the concurrency limit to release, if any; `limit` is -1 where no rate applies.
@@ -78,6 +79,10 @@ class Exchange(Timed):
     for connections; `asked` is when the first attempt went out, 0 before. `answer_parts` holds `answer_held` bytes not
     yet relayed. `answer_head` says that the answer's head is complete, `answer_streams` that it is relayed as it comes,
     `answer_stopped` that the upstream waits for the caller.
+    `tried` counts attempts, those without a connection included, `rounds` those at a place that was tried before,
+    `visited`; `pause` is the time before the next. `probing`: the breaker lets the attempt through as its probe;
+    `reported`: the place's health knows how it ended. `is_held`: nothing of a stream has gone out yet, `early` is what
+    came. `rejected`: why candidates were passed over, where somebody wants to know.
     relay: `committed` says that a status has been sent, `relayed` counts the bytes of its body; `tail` holds the
     terminal bytes back until the call is recorded. `cleaner` takes our credential out of an error, None elsewhere.
     settle: `usage` is None where none is known.
@@ -100,6 +105,7 @@ class Exchange(Timed):
     expects_continue: bool
     keep_alive: bool
     is_http10: bool
+    patience: int
     body_size: int
     body_complete: bool
     body_ns: int
@@ -127,6 +133,15 @@ class Exchange(Timed):
     timeouts: Any
     retries: Any
     relay_at_once: bool
+    rejected: list[tuple[str, str]] | None
+
+    tried: int
+    rounds: int
+    pause: int
+    probing: bool
+    reported: bool
+    visited: list[Any] | None
+    is_held: bool
 
     attempts: int
     connection_ns: int
@@ -170,6 +185,7 @@ class Exchange(Timed):
         self.body_parts: list[bytes] = []
         self.error = ""
         self.tail = b""
+        self.early = b""
         self.fields = b""
         self.reply = b""
         self.answer_type = b""
@@ -284,6 +300,10 @@ class Exchange(Timed):
     def is_squeezed(self) -> bool:
         """Tell whether the worker holds more bytes than it may, so that this exchange must not hold more of them."""
         return self.gauge is not None and self.gauge.is_over()
+
+    def deadline(self, total: int) -> int:
+        """Return when the call has to have ended, by its total timeout and by what its caller says."""
+        return self.started + (self.patience if 0 < self.patience < total else total)
 
     def take_answer(self) -> bytes:
         """Return what has come of the answer's body since the last call, and let the upstream send on."""

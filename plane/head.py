@@ -15,6 +15,7 @@ from plane.http1.framing import (
     MAX_FIELDS,
     MAX_HEAD,
     MAX_URL,
+    PATIENCE,
     REQUEST_ID,
     kind_of,
 )
@@ -22,6 +23,7 @@ from plane.http1.framing import (
 __all__ = ["bad_host", "over_bounds", "take_absolute", "take_field", "take_url", "too_large", "wrong_target"]
 
 SPACE, SLASH = 0x20, 0x2F
+MILLISECOND = 1_000_000
 AUTHORITY = re.compile(rb"[^/?]*")
 
 
@@ -44,6 +46,10 @@ def take_field(exchange: Exchange, name: bytes, value: bytes) -> int:
         exchange.expects_continue = value.lower() == b"100-continue"
     elif kind == REQUEST_ID:
         exchange.request_id = value
+    elif kind == PATIENCE:
+        exchange.patience = int(value) * MILLISECOND if value.isdigit() and len(value) < 10 else -1
+        if exchange.patience == 0:
+            exchange.patience = -1
     return kind
 
 

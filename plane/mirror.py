@@ -17,7 +17,8 @@ from plane.call import call
 from plane.exchange import Downstream, Exchange
 from plane.record import record
 from plane.relay import relay
-from plane.runtime import Consumer, Mirror, RetryRule
+from plane.retries import RetryRule
+from plane.runtime import Consumer, Mirror
 from plane.settle import settle
 
 __all__ = ["MIRRORED", "mirror"]
@@ -28,7 +29,6 @@ MIRRORED = Consumer("(mirror)", None, None)
 """Who calls, in the records of copies: no consumer can have this name, so that nobody is billed for them."""
 MAX_IN_FLIGHT = 64
 """Copies for one model and worker at once; those beyond are left out."""
-NO_RETRY = RetryRule(0, False, False)
 OWN_TOOLS = frozenset([None, "function", "custom"])
 """Types of tools that the caller runs, or would: the provider of a copy does nothing with them."""
 
@@ -94,7 +94,7 @@ def mirror(exchange: Exchange) -> None:
     copy.model = exchange.model
     copy.candidates = [rule.target]
     copy.timeouts = exchange.timeouts
-    copy.retries = NO_RETRY
+    copy.retries = RetryRule("(mirror)", 0, 0, 0, 0, 0)
     rule.target.pool.loop.call_soon(copy.begin, serve(copy))
 
 

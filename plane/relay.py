@@ -12,6 +12,7 @@ from collections.abc import Callable
 from core.errors import GatewayError
 from plane.answer import accept, accept_stream, accept_translated
 from plane.exchange import Exchange
+from plane.failure import refused_credential
 from plane.http1.client import is_event_stream, is_stream
 from plane.pump import pump
 
@@ -44,7 +45,7 @@ async def relay_answer(exchange: Exchange) -> None:
         accept(exchange)
         return
     accept_stream(exchange, events)
-    if followed:
+    if followed and exchange.scan is None:
         exchange.scan = exchange.way.dialect.scan(exchange)
     # Cleaned, an error may become shorter than its head says.
     is_framed = not events and not followed and exchange.cleaner is None
@@ -55,11 +56,27 @@ async def stream(exchange: Exchange, length: int) -> None:
     """Relay what comes up to the terminal bytes; `length` is -1 where it is not known before."""
     exchange.downstream.start(exchange.status, exchange.fields, length)
     exchange.committed = True
-    exchange.move_by(pump)
-    while not exchange.moved:
-        await exchange
+    if exchange.upstream is not None:
+        exchange.upstream.begun()
+    if not give_early(exchange):
+        exchange.move_by(pump)
+        while not exchange.moved:
+            await exchange
     if exchange.scan is not None and exchange.scan.error:
         exchange.error = "upstream_error"
+
+
+def give_early(exchange: Exchange) -> bool:
+    """Send what was held back of a stream until it said something; tell whether that was all of it, for `send`."""
+    early, exchange.early = exchange.early, b""
+    if not early:
+        return False
+    if exchange.scan.done or exchange.answer_ended:
+        exchange.tail = early
+    else:
+        exchange.relayed += len(early)
+        exchange.downstream.write(early)
+    return exchange.scan.done is True
 
 
 async def relay_translated(exchange: Exchange) -> None:
@@ -77,7 +94,6 @@ async def relay_translated(exchange: Exchange) -> None:
             raise translation.error(exchange.answer_status, exchange.answer_headers, body)
         accept_translated(exchange, translation.answer(body))
     elif exchange.stream:
-        exchange.scan = translation.stream()
         accept_translated(exchange, b"")
         await stream(exchange, -1)
     else:
@@ -111,11 +127,4 @@ async def give_all(exchange: Exchange, take: Callable[[bytes], None]) -> None:
 def check_credential(exchange: Exchange) -> None:
     """Keep a refusal of the gateway's own credential from looking like one of the caller's key."""
     if exchange.answer_status in (401, 403):
-        raise GatewayError(
-            502,
-            "upstream_credential",
-            "gateway",
-            f"The provider refused the gateway's credential ({exchange.answer_status}).",
-            hint="The operator of the gateway has to renew the provider's credential.",
-            retry_after=-1.0,
-        )
+        raise refused_credential(exchange.answer_status)

@@ -5,7 +5,8 @@ from core.limits cimport ConcurrencyLimit, RateLimit
 from core.money cimport Price
 from plane.overload cimport Tally
 from core.router cimport Router
-from core.endpoint cimport Endpoint
+from plane.health cimport Health
+from plane.retries cimport RetryRule
 
 
 cdef class Candidate(Endpoint):
@@ -13,6 +14,10 @@ cdef class Candidate(Endpoint):
     cdef public object pool
     cdef public bytes host
     cdef public bytes base_path
+    cdef public Health health
+    cdef public list keys
+    cdef public Py_ssize_t turn
+    cdef public int on
 
 
 @cython.final
@@ -50,7 +55,7 @@ cdef class Model:
     cdef public object sticky
     cdef public object mirror
     cdef public object timeouts
-    cdef public object retries
+    cdef public RetryRule retries
     cdef public long long max_body
     cdef public object hub
 
@@ -68,7 +73,7 @@ cdef class Route:
     cdef public object balancer
     cdef public list endpoints
     cdef public object timeouts
-    cdef public object retries
+    cdef public RetryRule retries
 
 
 @cython.final

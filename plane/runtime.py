@@ -19,21 +19,10 @@ from core.snapshot import Part, Snapshot
 from plane.http1.origin import Origin, TimeoutsNs
 from plane.steps import Steps
 
-__all__ = ["Candidate", "Consumer", "HubRules", "Mirror", "Model", "RetryRule", "Route", "Runtime", "Site", "Target"]
+__all__ = ["Candidate", "Consumer", "HubRules", "Mirror", "Model", "Route", "Runtime", "Site", "Target"]
 
 
 PRINTABLE = punctuation.replace("%", "")
-
-
-class RetryRule(NamedTuple):
-    """Further attempts after the first, and what for.
-
-    on_connect: there was no connection, so nothing was sent. on_reset: a reused connection died without an answer.
-    """
-
-    max: int
-    on_connect: bool
-    on_reset: bool
 
 
 class HubRules(NamedTuple):
@@ -53,6 +42,9 @@ class Candidate(Endpoint):
 
     host: the Host field. base_path: what stands
     before the path, without a final slash. pool: set when the runtime is bound to the worker's pools.
+    health: `plane.health.Health`, bound as well; None where nobody looks after it. keys: the same place with each of
+    several credentials, itself the first, or None; turn: which of them is next. on: mask of the failures
+    (`plane.failure`) after which it may be a fallback, 0 for all.
     """
 
     def __init__(self, name: str, weight: int, origin: Origin, host: bytes, base_path: bytes) -> None:
@@ -61,6 +53,10 @@ class Candidate(Endpoint):
         self.pool: Any = None
         self.host = host
         self.base_path = base_path
+        self.health: Any = None
+        self.keys: list[Any] | None = None
+        self.turn = 0
+        self.on = 0
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}: {self.in_flight} in flight>"
@@ -208,7 +204,8 @@ class Site:
     """What a runtime has but its consumers. Runtimes share it where only consumers and keys differ.
 
     rows, secrets: what it was built from. candidates: all targets and endpoints. groups: the endpoints of each
-    upstream. voices: render errors where no route has been matched. origins: all that the candidates lead to.
+    upstream. voices: render errors where no route has been matched. origins: all that the candidates lead to. cares:
+    `plane.care.Care` of models and upstreams. rules: for retries, all of them.
     """
 
     def __init__(
@@ -220,6 +217,8 @@ class Site:
         candidates: list[Candidate],
         groups: list[list[Candidate]],
         voices: Any,
+        cares: list[Any],
+        rules: list[Any],
     ) -> None:
         self.rows = rows
         self.secrets = secrets
@@ -228,6 +227,8 @@ class Site:
         self.candidates = candidates
         self.groups = groups
         self.voices = voices
+        self.cares = cares
+        self.rules = rules
         self.origins: set[Origin] = set()
         self.bound = False
 
@@ -251,11 +252,17 @@ class Site:
         for group in self.groups:
             group[:] = [shared.endpoint(endpoint) for endpoint in group]
             yield
+        for care in self.cares:
+            shared.look_after(care)
+            yield
+        for rule in self.rules:
+            shared.budget(rule)
+            yield
         self.bound = True
 
     def held(self) -> list[list[Any]]:
         """Return all that is many: who keeps these lists can let go of it a little at a time, once the site is dead."""
-        return [self.router.made, self.candidates, list(self.models.values()), self.groups]
+        return [self.router.made, self.candidates, list(self.models.values()), self.groups, self.cares, self.rules]
 
 
 class Runtime:

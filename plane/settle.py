@@ -6,6 +6,7 @@ from time import monotonic_ns
 
 from plane.charge import charge, estimate
 from plane.exchange import Exchange
+from plane.failover import conclude
 from plane.latency import FAILED
 
 __all__ = ["settle"]
@@ -19,6 +20,8 @@ def settle(exchange: Exchange) -> None:
         exchange.holding = None
     if exchange.answering is not None:
         exchange.answering.in_flight -= 1
+        if exchange.answering.health is not None:
+            conclude(exchange)
         if exchange.model is not None:
             target = exchange.answering
             if target.latency is not None:

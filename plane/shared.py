@@ -7,7 +7,10 @@ import fcntl
 import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
+from random import Random
+from time import monotonic_ns
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -15,7 +18,10 @@ from core.cells import CONCURRENCY, RATE, Cells, TableFullError
 from core.errors import GatewayError
 from core.limits import ConcurrencyLimit, RateLimit, digest_of
 from core.model import Limits
+from core.retry_budget import RetryBudget
 from core.units import parse_rate
+from plane.care import Care
+from plane.health import Health, Standing
 from plane.http1.client import Pool
 from plane.http1.connect import dial
 from plane.http1.origin import Origin
@@ -23,6 +29,7 @@ from plane.latency import Latency
 from plane.ledger import Ledger
 from plane.metrics import Metrics
 from plane.overload import Gauge, Tally
+from plane.retries import RetryRule
 from plane.runtime import Candidate
 from plane.steps import Steps
 from plane.timers import Timers
@@ -49,6 +56,10 @@ class Shared:
         self.pools: dict[Origin, Pool] = {}
         self.endpoints: dict[tuple[str, Origin], Candidate] = {}
         self.latencies: WeakValueDictionary[str, Latency] = WeakValueDictionary()
+        self.healths: WeakValueDictionary[tuple[str, str, Origin, bytes], Health] = WeakValueDictionary()
+        self.standings: WeakValueDictionary[tuple[Origin, bytes], Standing] = WeakValueDictionary()
+        self.budgets: WeakValueDictionary[str, RetryBudget] = WeakValueDictionary()
+        self.random = Random()  # noqa: S311 it spreads retries in time, no secret hangs on it.
         self.file = limits.open("r+b")
         try:
             self.cells = Cells(mmap.mmap(self.file.fileno(), 0))
@@ -66,11 +77,37 @@ class Shared:
         """Return the one known already for an endpoint, with its new weight: its calls in flight stay counted."""
         known = self.endpoints.setdefault((endpoint.name, endpoint.origin), endpoint)
         known.weight = endpoint.weight
+        known.health = None  # Until it is looked after.
         return known
 
     def latency(self, target: str) -> Latency:
         """Return what was measured of a target, by its name; kept as long as a runtime has such a target."""
         return self.latencies.setdefault(target, Latency())
+
+    def look_after(self, care: Care) -> None:
+        """Give places their health: what was known of them goes on, a place that joins others begins slowly."""
+        credentials = [sha256(getattr(place, "secret", b"")).digest() for place in care.places]
+        keys = [
+            (care.name, place.name, place.origin, secret)
+            for place, secret in zip(care.places, credentials, strict=True)
+        ]
+        joins = any(key in self.healths for key in keys)
+        for place, key in zip(care.places, keys, strict=True):
+            health = self.healths.get(key)
+            if health is None:
+                standing = self.standings.setdefault((place.origin, key[3]), Standing())
+                health = self.healths[key] = Health(standing)
+                if joins:
+                    health.begin_slowly(monotonic_ns())
+            place.health = health
+        for place in care.places:
+            place.health.obey(care.rule, [other.health for other in care.places])
+
+    def budget(self, rule: RetryRule) -> None:
+        """Give a rule the budget that rules of its name have had before it."""
+        known = self.budgets.setdefault(rule.name, rule.budget)
+        known.percent = rule.budget.percent
+        rule.budget = known
 
     def retire(self, used: set[Origin]) -> Steps[None]:
         """Close in small steps what no candidate of the live runtime uses; calls under way end on their connections."""

@@ -137,6 +137,7 @@ class TranslatedStream(StreamScan):
         self.reader = reader
         self.writer = writer
         self.secret = secret
+        self.fault: Fault | None = None
 
     @property
     def usage(self) -> Usage | None:
@@ -177,6 +178,7 @@ class TranslatedStream(StreamScan):
         for event in events:
             if isinstance(event, Failed):
                 self.error = True
+                self.fault = event.fault
                 self.done = True
                 event.fault.message = without(event.fault.message.encode(), self.secret).decode()
             elif isinstance(event, UsageCounted):

@@ -131,7 +131,8 @@ def stream_read(worker: Worker) -> Iterator[Turn]:
     caller, upstream = worker.caller, worker.upstreams["p.test"]
     caller.say(STREAM_REQUEST)
     upstream.say(STREAM_HEAD)
-    expect(caller, b"HTTP/1.1 200 OK\r\n", b"\r\n\r\n", "a stream's head")
+    upstream.say(STREAM_READ)
+    expect(caller, b"HTTP/1.1 200 OK\r\n", STREAM_READ, "a stream's beginning")
 
     def turn() -> None:
         upstream.say(STREAM_READ)

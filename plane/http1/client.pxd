@@ -49,6 +49,8 @@ cdef class UpstreamConnection(Timed):
     cdef long long first_token
     cdef long long idle_time
     cdef long long total_due
+    cdef long long call_due
+    cdef long long first_due
     cdef bint replayable
     cdef bint is_head
     cdef bint any_byte
@@ -93,6 +95,8 @@ cdef class UpstreamConnection(Timed):
     @cython.locals(exchange=Exchange)
     cdef done(self)
     cdef fail(self, int status, str code, str message, bint retry)
+    cpdef await_content(self)
+    cpdef begun(self)
     cdef long long until(self, long long now, long long span)
 
 

@@ -208,6 +208,8 @@ class UpstreamConnection(Timed):
     first_token: int
     idle_time: int
     total_due: int
+    call_due: int
+    first_due: int
     replayable: bool
     is_head: bool
     any_byte: bool
@@ -279,7 +281,7 @@ class UpstreamConnection(Timed):
             self.head_bytes = 0
         if not exchange.answer_head:
             return
-        if exchange.answer_held != held:
+        if exchange.answer_held != held and not exchange.is_held:
             self.due = self.until(monotonic_ns(), self.idle_time)
         if exchange.answer_streams:
             if exchange.answer_held > HIGH_WATER:
@@ -333,8 +335,9 @@ class UpstreamConnection(Timed):
         if exchange is None:
             self.close()
         elif now >= self.total_due:
-            self.fail(504, "upstream_timeout", "The call took longer than its total timeout.", False)
-        elif not exchange.answer_head:
+            what = "call took longer than its total" if now >= self.call_due else "attempt took longer than its"
+            self.fail(504, "upstream_timeout", f"The {what} timeout.", False)
+        elif not exchange.answer_head or exchange.is_held:
             self.fail(504, "upstream_timeout", "The upstream did not begin its answer in time.", False)
         else:
             self.fail(504, "upstream_timeout", "The upstream fell silent in the middle of its answer.", False)
@@ -456,7 +459,9 @@ class UpstreamConnection(Timed):
         self.exchange = exchange
         self.first_token = timeouts.first_token
         self.idle_time = timeouts.idle
-        self.total_due = exchange.started + timeouts.total
+        self.call_due = exchange.deadline(timeouts.total)
+        self.total_due = min(self.call_due, now + timeouts.attempt) if timeouts.attempt else self.call_due
+        self.first_due = now + self.first_token
         self.replayable = replayable
         self.is_head = exchange.method == b"HEAD"
         self.any_byte = False
@@ -472,11 +477,20 @@ class UpstreamConnection(Timed):
         exchange.answer_parts = []
         exchange.hold(-exchange.answer_held)
         exchange.answer_held = 0
-        self.due = self.until(now, self.first_token)
+        self.due = min(self.first_due, self.total_due)
         if len(body) > 65536:
             self.transport.writelines([head, body])
         else:
             self.transport.write(head + body)
+
+    def await_content(self) -> None:
+        """Let the time until the first token run on: what has come of the answer says nothing yet."""
+        self.due = min(self.first_due, self.total_due)
+
+    def begun(self) -> None:
+        """The answer has begun for good: from here on it may take as long as the call may, and fall silent for less."""
+        self.total_due = self.call_due
+        self.due = self.until(monotonic_ns(), self.idle_time)
 
     def until(self, now: int, span: int) -> int:
         """Return the nearer of `span` from now and the end of the whole call."""

@@ -24,7 +24,7 @@ async def acquire(pool: Pool, exchange: Exchange, timeouts: TimeoutsNs) -> Upstr
     up.
     """
     now = time.monotonic_ns()
-    end = exchange.started + timeouts.total
+    end = exchange.deadline(timeouts.total)
     if now >= end:
         raise GatewayError(504, "upstream_timeout", "upstream", "The call took longer than its total timeout.")
     deadline = min(now + timeouts.connect, end)

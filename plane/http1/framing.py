@@ -39,7 +39,8 @@ MAX_ANSWER_FIELDS = 128
     CONTENT_TYPE,
     CONNECTION,
     HOP,
-) = range(11)
+    PATIENCE,
+) = range(12)
 
 HOP_BY_HOP = frozenset(
     [
@@ -78,6 +79,7 @@ KINDS = _spellings(
         b"x-request-id": REQUEST_ID,
         b"content-type": CONTENT_TYPE,
         b"connection": CONNECTION,
+        b"x-headgate-timeout-ms": PATIENCE,
         **dict.fromkeys(HOP_BY_HOP - {b"connection"}, HOP),
         # Known to be nothing special, so that the fields most requests and answers carry need one look-up as well.
         **dict.fromkeys([b"server", b"date", b"user-agent", b"accept", b"accept-encoding", b"vary"], OTHER),

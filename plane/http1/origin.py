@@ -28,12 +28,13 @@ class Origin(NamedTuple):
 
 
 class TimeoutsNs(NamedTuple):
-    """The `Timeouts` of a route or model, in nanoseconds."""
+    """The `Timeouts` of a route or model, in nanoseconds; an `attempt` of 0 is not limited by itself."""
 
     connect: int
     first_token: int
     idle: int
     total: int
+    attempt: int = 0
 
 
 def tls_context(origin: Origin) -> ssl.SSLContext:

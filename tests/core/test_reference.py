@@ -14,7 +14,7 @@ REFERENCE = (ROOT / "docs" / "config.md").read_text()
 TABLES = dict(re.findall(r"<!-- (\w+) -->\n((?:\|.*\n)+)", REFERENCE))
 # What the reference says instead of a default that is not written as a value.
 IN_WORDS = {
-    *("none", "any", "all", "all 1", "the system's", "the rate's count"),
+    *("none", "any", "all", "all 1", "the system's", "the rate's count", "what was not acted upon"),
     "10,000, or half of the open files there may be",
 }
 

@@ -334,6 +334,11 @@ class Gateway:
         self.runtime = runtime
         at_once(self.shared.retire(runtime.site.origins))
 
+    def rest(self) -> None:
+        """Let the pause before an attempt pass."""
+        self.timers.run(monotonic_ns() + 10 * SECOND)
+        self.loop.run()
+
     def caller(self) -> "CallerEnd":
         """Return a caller's new connection."""
         return CallerEnd(self)

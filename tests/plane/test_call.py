@@ -103,6 +103,7 @@ def test_a_single_target_is_tried_again(start: Starter) -> None:
     caller = gateway.caller()
     caller.chat()
     gateway.upstreams[9001].dials[0].fail()
+    gateway.rest()
     gateway.upstreams[9001].dials[0].succeed().say(OK)
     assert body_of(caller.take()) == b'{"ok":1}'
     assert gateway.is_at_rest()
@@ -117,6 +118,8 @@ def test_there_are_no_more_attempts_than_the_config_says(more: int, start: Start
     while dials := [dial for upstream in gateway.upstreams.values() for dial in upstream.dials]:
         made += len(dials)
         dials[0].fail()
+        if not any(upstream.dials for upstream in gateway.upstreams.values()):
+            gateway.rest()
     assert made == more + 1
     assert code_of(caller) == "upstream_unreachable"
     (event,) = gateway.events()

@@ -10,7 +10,8 @@ from core.errors import ConfigError, SnapshotError
 from core.model import Config
 from core.snapshot import build
 from plane.compile import compile_snapshot
-from plane.runtime import RetryRule, Runtime
+from plane.failure import BROKEN, CONNECT, CREDENTIAL, LIMITED, RESET, TIMEOUT
+from plane.runtime import Runtime
 from tests.plane.rig import hashed
 
 SECRETS = {"env:KEY": "sk-vendor"}
@@ -91,17 +92,30 @@ def test_the_routes_of_one_upstream_share_its_endpoints_and_its_balancer() -> No
 
 
 @pytest.mark.parametrize(
-    ("words", "rule"),
+    ("words", "failures"),
     [
-        ([], RetryRule(1, False, False)),
-        (["connect"], RetryRule(1, True, False)),
-        (["reset"], RetryRule(1, False, True)),
-        (["reset", "connect"], RetryRule(1, True, True)),
+        ([], 0),
+        (["connect"], CONNECT),
+        (["reset"], RESET),
+        (["timeout"], TIMEOUT),
+        (["credential"], CREDENTIAL),
+        ([429], LIMITED),
+        (["5xx"], BROKEN),
+        (["reset", "connect", "reset"], CONNECT | RESET),
     ],
 )
-def test_each_word_of_retries_stands_for_itself(words: list[str], rule: RetryRule) -> None:
-    config = with_part(("models", "m", "retries"), {"on": words})
-    assert compiled(config).models["m"].retries == rule
+def test_each_word_of_retries_stands_for_itself(words: list[object], failures: int) -> None:
+    config = with_part(("models", "m", "retries"), {"on": words, "max": 7, "backoff": "1s", "wait": "9s", "budget": 3})
+    rule = compiled(config).models["m"].retries
+    assert (rule.on, rule.max, rule.backoff, rule.wait, rule.budget.percent) == (failures, 7, 10**9, 9 * 10**9, 3)
+
+
+def test_without_a_word_only_what_was_not_acted_upon_is_tried_again() -> None:
+    alone = compiled(GOOD)
+    assert alone.models["m"].retries.on == CONNECT
+    assert alone.router.match("GET", b"gateway", b"/one/x").retries.on == CONNECT
+    several = with_part(("models", "m", "targets"), [{"provider": "p", "model": name} for name in "ab"])
+    assert compiled(several).models["m"].retries.on == CONNECT | CREDENTIAL | LIMITED | BROKEN
 
 
 def test_every_problem_is_told_at_once() -> None:

@@ -3,6 +3,7 @@
 import gc
 from collections import Counter
 from collections.abc import Callable, Iterator
+from time import monotonic_ns
 from types import CoroutineType, FrameType, TracebackType
 
 import pytest
@@ -81,6 +82,7 @@ def dialled(gateway: Gateway, caller: CallerEnd) -> None:
     gateway.upstreams[9001].peers.pop().leave()
     caller.chat()
     gateway.upstreams[9001].dials[0].fail()
+    gateway.rest()
     gateway.upstreams[9001].dials[0].fail()
     gateway.upstreams[9001].connect()
 
@@ -98,9 +100,10 @@ def waited_too_long(gateway: Gateway, caller: CallerEnd) -> None:
     gateway.upstreams[9001].peers.pop().leave()
     caller.chat()
     for _ in range(2):
-        gateway.timers.run(caller.connection.due + 6 * SECOND)
+        gateway.timers.run(monotonic_ns() + 6 * SECOND)
         for dial in list(gateway.upstreams[9001].dials):
             dial.fail()
+        gateway.rest()
     gateway.upstreams[9001].connect()
 
 

@@ -1,0 +1,120 @@
+"""Kinds of failures, as the config names them, and what an upstream says of the next try."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from email.utils import parsedate_to_datetime
+
+from core.errors import GatewayError
+
+__all__ = [
+    "LOST",
+    "asked_wait",
+    "failure_of",
+    "failure_of_status",
+    "is_unpaid",
+    "mask_of",
+    "refused_credential",
+    "word_of",
+]
+
+CONNECT, RESET, TIMEOUT, CREDENTIAL, LIMITED, BROKEN = 1, 2, 4, 8, 16, 32
+LOST = 64
+"""The attempt ended for a reason that says nothing of the upstream: its caller left, or the gateway is at fault."""
+
+WORDS: dict[object, int] = {
+    "connect": CONNECT,
+    "reset": RESET,
+    "timeout": TIMEOUT,
+    "credential": CREDENTIAL,
+    429: LIMITED,
+    "5xx": BROKEN,
+}
+"""The words of `retries.on`; a mask of several failures is their sum."""
+
+NAMES = {failure: str(word) for word, failure in WORDS.items()}
+RETRY_INFO = re.compile(rb'"retryDelay"\s*:\s*"([0-9]{1,9}(?:\.[0-9]{1,9})?)s"')
+NUMBER = re.compile(rb"[0-9]{1,9}(?:\.[0-9]{1,9})?")
+UNPAID = re.compile(rb'"(?:insufficient_quota|billing_error|billing_not_active|billing_hard_limit_reached)"')
+
+
+def mask_of(words: Iterable[object]) -> int:
+    """Return the failures that the words of a config name."""
+    return sum({WORDS[word] for word in words})
+
+
+def word_of(failure: int) -> str:
+    """Return the config's word of one failure."""
+    return NAMES[failure]
+
+
+def failure_of_status(status: int) -> int:
+    """Return how an answer has failed with whose status this is, 0 if it has not, or the caller is at fault."""
+    if status < 400:
+        return 0
+    if status >= 500 or status == 408:
+        return BROKEN
+    if status == 429:
+        return LIMITED
+    return CREDENTIAL if status in (401, 402, 403) else 0
+
+
+def failure_of(error: GatewayError) -> int:
+    """Return how an attempt has failed that ended in `error`.
+
+    0: it has not, the caller is at fault. `LOST`: that says nothing of the upstream.
+    """
+    if error.code == "upstream_credential":
+        return CREDENTIAL
+    if error.source != "upstream":
+        return LOST
+    if error.code == "upstream_error":
+        return failure_of_status(error.status)
+    if error.retry:
+        return RESET if error.code == "upstream_reset" else CONNECT
+    return TIMEOUT if error.code == "upstream_timeout" else BROKEN
+
+
+def is_unpaid(body: bytes) -> bool:
+    """Tell whether the body of a 429 says that the account has no money left: then waiting is of no use."""
+    return UNPAID.search(body) is not None
+
+
+def refused_credential(status: int) -> GatewayError:
+    """Return the error for a caller whose provider has refused the gateway's own credential: it is not the caller's."""
+    return GatewayError(
+        502,
+        "upstream_credential",
+        "gateway",
+        f"The provider refused the gateway's credential ({status}).",
+        hint="The operator of the gateway has to renew the provider's credential.",
+    )
+
+
+def asked_wait(headers: Iterable[tuple[bytes, bytes]], body: bytes, now: float) -> int:
+    """Return for how many nanoseconds an upstream asks not to be called; -1 where it does not say.
+
+    It may say so in ``retry-after-ms``, in ``retry-after`` (seconds, or a date: RFC 9110 10.2.3) or in the RetryInfo of
+    a Google error. now: Unix time.
+    """
+    seconds = -1.0
+    for name, value in headers:
+        lowered = name.lower()
+        if lowered == b"retry-after-ms" and NUMBER.fullmatch(value):
+            return int(float(value) * 1e6)
+        if lowered == b"retry-after":
+            seconds = seconds_of(value, now)
+    if seconds < 0 and (found := RETRY_INFO.search(body)) is not None:
+        seconds = float(found[1])
+    return int(seconds * 1e9) if seconds >= 0 else -1
+
+
+def seconds_of(value: bytes, now: float) -> float:
+    """Return the seconds that a Retry-After field says, -1 if it says none."""
+    if NUMBER.fullmatch(value):
+        return float(value)
+    try:
+        return max(0.0, parsedate_to_datetime(value.decode("latin-1")).timestamp() - now)
+    except (ValueError, OverflowError):
+        return -1.0

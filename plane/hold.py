@@ -1,0 +1,133 @@
+"""Holding a stream back until it says something, so that one which fails before that can be answered by another.
+
+Providers begin their streams with events that say nothing yet, and may end them there with an error. Until the first
+event with content no status has been sent: the call can go to the next place, or its caller get a true 4xx or 5xx.
+Afterwards it never changes places.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+from msgspec import Struct
+
+from core.errors import GatewayError
+from plane.canonical import Fault, fault_error
+from plane.clean import without
+from plane.exchange import Exchange
+from plane.failure import refused_credential
+from plane.http1.client import is_stream
+
+__all__ = ["hold", "is_held"]
+
+MAX_EVENTS = 64
+MAX_BYTES = 256 * 1024
+"""Events and bytes held back at most; a stream that has said nothing until then goes out as it is."""
+
+STATUSES = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "insufficient_quota": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "overloaded_error": 529,
+    "timeout_error": 504,
+}
+"""What vendors call their errors, for events that have no status to say."""
+UNKNOWN = 502
+DATA = re.compile(rb"^data: ?([^\r\n]*)", re.MULTILINE)
+
+
+class Error(Struct, gc=False):
+    """The error object of an event: Google has the status in `code`, others a word."""
+
+    message: str = ""
+    type: str | None = None
+    code: str | int | None = None
+    param: str | None = None
+
+
+class Told(Struct, gc=False):
+    """An event that tells of an error."""
+
+    error: Error
+
+
+told = msgspec.json.Decoder(Told)
+
+
+def is_held(exchange: Exchange) -> bool:
+    """Tell whether what is answered is a stream that may still fail without its caller having seen any of it."""
+    if not (exchange.answer_streams and exchange.answer_status < 300 and exchange.route.needs_model):
+        return False
+    return is_stream(exchange.answer_type) and (exchange.stream or not exchange.way.translates)
+
+
+async def hold(exchange: Exchange) -> None:
+    """Take in the stream until it says something, ends, or too much of it would have to be held.
+
+    Raises GatewayError with what it says if it tells of an error before.
+    """
+    way = exchange.way
+    exchange.scan = exchange.translation.stream() if way.translates else way.dialect.scan(exchange)
+    exchange.is_held = True
+    if exchange.upstream is not None:
+        exchange.upstream.await_content()
+    try:
+        exchange.move_by(gather)
+        while not exchange.moved:
+            await exchange
+    finally:
+        exchange.move_by(None)
+        exchange.is_held = False
+    if exchange.scan.error and not exchange.scan.content:
+        raise fault_of(exchange)
+
+
+def gather(exchange: Exchange) -> bool:
+    """Take what has come of the stream; tell whether the wait is over."""
+    scan = exchange.scan
+    data = exchange.take_answer()
+    if data:
+        exchange.early = exchange.early + scan.feed(data)
+        if scan.content or scan.done or scan.error or scan.events >= MAX_EVENTS or len(exchange.early) >= MAX_BYTES:
+            return True
+    if exchange.answer_ended and exchange.way.translates:
+        exchange.early = exchange.early + scan.flush()
+    return exchange.answer_ended
+
+
+def fault_of(exchange: Exchange) -> GatewayError:
+    """Return the error that the stream tells of."""
+    if exchange.way.translates:
+        return refusal(exchange.scan.fault.status) or fault_error(exchange.scan.fault)
+    said = DATA.findall(exchange.early) or exchange.early.splitlines() or [b""]
+    error = error_of(without(said[-1], exchange.target.secret))
+    status = status_of(error)
+    return refusal(status) or fault_error(Fault(status, error.message, param=error.param or ""))
+
+
+def refusal(status: int) -> GatewayError | None:
+    """Return the error of an event that refuses the gateway's credential, None if it tells of another."""
+    return refused_credential(status) if status in (401, 403) else None
+
+
+def error_of(event: bytes) -> Error:
+    """Return what an error event says, as far as it is of a known form."""
+    try:
+        return told.decode(event).error
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return Error()
+
+
+def status_of(error: Error) -> int:
+    """Return the status that an error stands for; 502 where it is not known."""
+    code = str(error.code)
+    if len(code) == 3 and code.isdigit() and 400 <= int(code) < 600:
+        return int(code)
+    return STATUSES.get(error.type or "") or STATUSES.get(code) or UNKNOWN
