@@ -128,10 +128,8 @@ def refuse(exchange: Exchange, error: GatewayError) -> None:
         dialect = exchange.runtime.voices.at(exchange.path or b"")
     if exchange.committed:
         if exchange.scan is not None and error.status != 499:
-            if exchange.way is not None and exchange.way.translates:
-                exchange.tail = exchange.scan.broken(error)
-            else:
-                exchange.tail = dialect.error_event(error)
+            broken = getattr(exchange.scan, "broken", None)  # Of scans that write another form than came.
+            exchange.tail = dialect.error_event(error) if broken is None else broken(error)
         return
     exchange.status = error.status
     retryable = error.retry_after >= 0 or error.status == 408

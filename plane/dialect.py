@@ -95,6 +95,7 @@ class Dialect:
     forwarded: lower-case names of further fields that a caller may send to its own dialect's provider.
     signs: requests are signed one by one (`sign`), not with a constant line.
     wire: name of the dialect whose bytes these are, where only addresses and credentials are its own; "" for its own.
+    query_keys: names of parameters of the query that may carry a caller's key.
     passes: names of other dialects whose bytes it takes as they are, in the operations that both have by name.
     """
 
@@ -107,6 +108,7 @@ class Dialect:
     forwarded = frozenset()  # type: frozenset[bytes]
     signs = False
     wire = ""
+    query_keys = frozenset()  # type: frozenset[str]
     passes = frozenset()  # type: frozenset[str]
 
     def __init__(self) -> None:

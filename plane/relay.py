@@ -18,6 +18,7 @@ from plane.pump import pump
 
 __all__ = ["relay"]
 
+EVENTS = b"text/event-stream"
 MAX_HELD = 1024 * 1024
 """Bytes of a whole answer that is translated; as many are held of one that passes through."""
 
@@ -44,6 +45,10 @@ async def relay_answer(exchange: Exchange) -> None:
     if exchange.answer_ended and not followed:
         accept(exchange)
         return
+    if events and exchange.route.needs_model:
+        kind = exchange.route.dialect.stream_type(exchange)
+        if kind != EVENTS:
+            exchange.answer_type = kind
     accept_stream(exchange, events)
     if followed and exchange.scan is None:
         exchange.scan = exchange.way.dialect.scan(exchange)

@@ -24,6 +24,7 @@ from plane.canonical import (
     Text,
     Thinking,
     ToolCall,
+    fault_error,
 )
 from plane.dialects._gemini_wire import (
     FAMILY,
@@ -66,8 +67,7 @@ def read_answer(body: bytes, carry: Carry) -> Answer:
     """Return what a provider answered; GatewayError 502 where that is no answer."""
     response = decode_response(body)
     if error := bytes(response.error):
-        fault = fault_of(200, error)
-        raise GatewayError(fault.status, "upstream_error", "upstream", fault.message, retry_after=fault.retry_after)
+        raise fault_error(fault_of(200, error))
     answer = Answer(
         response.model_version or carry.model, [], id=response.response_id, usage=usage_of(response.usage_metadata)
     )

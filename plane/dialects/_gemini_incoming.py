@@ -32,7 +32,7 @@ from plane.canonical import (
 from plane.dialects._gemini_schema import from_schema
 from plane.dialects._gemini_wire import base64_text, read_proof, read_thought
 
-__all__ = ["Asked", "Members", "convert", "members", "objects", "optional", "read_contents", "read_request", "refuse"]
+__all__ = ["Asked", "Members", "members", "objects", "optional", "read_part", "read_request", "refuse"]
 
 Members = dict[str, Raw]
 """An object's members by their name in camel case, each value as JSON text."""

@@ -76,6 +76,7 @@ KINDS = _spellings(
         b"authorization": AUTHORIZATION,
         b"x-api-key": API_KEY,
         b"api-key": API_KEY,
+        b"x-goog-api-key": API_KEY,
         b"x-request-id": REQUEST_ID,
         b"content-type": CONTENT_TYPE,
         b"connection": CONNECTION,
