@@ -22,7 +22,10 @@ LATEST = (99, 0)
 FIRST_THINKING = (3, 7)
 FIRST_ADAPTIVE = (4, 6)
 LAST_BUDGET = (4, 6)
+"""Versions of Claude: before the first of these none thinks; the last two bound those that know both ways."""
 LEAST_BUDGET = 1024
+LEAST_TOP_P = 0.95
+"""While a Claude model thinks."""
 BUDGETS: dict[Effort, int] = {
     "minimal": 1024,
     "low": 1024,
@@ -78,7 +81,7 @@ def think(request: Request, maker: str, unthought: bool, body: dict[str, Any], c
         elif version < FIRST_THINKING:
             carry.drop("reasoning_effort")
         elif request.tool_choice is not None and request.tool_choice.mode in ("required", "tool"):
-            carry.hint("thinking")  # Claude does not think where it must call a tool.
+            carry.drop("reasoning_effort")  # Claude does not think where it must call a tool.
         else:
             claude_thinks(request, wanted, version, unthought, body, carry)
     elif maker == "amazon":
@@ -118,7 +121,7 @@ def claude_thinks(
     if inference.get("temperature", 1) != 1:
         carry.drop("temperature")
         del inference["temperature"]
-    if "topP" in inference:
+    if inference.get("topP", 1) < LEAST_TOP_P:
         carry.drop("top_p")
         del inference["topP"]
     if "top_k" in fields_of(body):

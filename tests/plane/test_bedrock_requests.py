@@ -357,14 +357,15 @@ def test_sampling_that_claude_refuses_while_it_thinks_is_named() -> None:
     assert refused(asked(reasoning=reasoning, temperature=0.5)) == "temperature"
     assert refused(asked(reasoning=reasoning, top_p=0.5)) == "top_p"
     assert refused(asked(reasoning=reasoning, top_k=5)) == "top_k"
-    assert thinks(reasoning, OLD, temperature=1.0)["inferenceConfig"]["temperature"] == 1.0
+    body = thinks(reasoning, OLD, temperature=1.0, top_p=0.95)["inferenceConfig"]
+    assert (body["temperature"], body["topP"]) == (1.0, 0.95)
 
 
 def test_claude_does_not_think_where_it_must_call_a_tool() -> None:
-    carry = Carry(OLD)
-    body = thinks(Reasoning(effort="low"), OLD, carry, tools=[LOOK], tool_choice=ToolChoice("required"))
-    assert "additionalModelRequestFields" not in body
-    assert carry.names == ["thinking"]
+    for choice in (ToolChoice("required"), ToolChoice("tool", ("look_up",))):
+        request = asked(reasoning=Reasoning(effort="low"), tools=[LOOK], tool_choice=choice)
+        assert refused(request) == "reasoning_effort"
+        assert "additionalModelRequestFields" not in written(request, OLD, Carry(OLD, drops=True))
 
 
 def test_claude_does_not_think_manually_on_about_a_call_whose_thoughts_are_lost() -> None:
