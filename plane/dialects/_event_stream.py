@@ -21,6 +21,9 @@ MAX_MESSAGE = 16 * 1024 * 1024
 """Bytes of one message."""
 MAX_HEADERS = 128 * 1024
 """Bytes of the headers of one message, as the format has it."""
+MOST_KNOWN = 16
+LONG = 1024
+"""How many headers are remembered, of how many bytes."""
 
 PRELUDE = Struct(">III")
 NUMBER = Struct(">I")
@@ -33,7 +36,7 @@ HeaderValue = bool | int | bytes | str | UUID
 
 
 class Message(NamedTuple):
-    """One message, whole and found to be undamaged."""
+    """One message, whole and undamaged. headers: shared by all that have the same; not to be changed."""
 
     headers: dict[str, HeaderValue]
     payload: bytes
@@ -44,6 +47,7 @@ class EventStream:
 
     def __init__(self) -> None:
         self._held = bytearray()
+        self._headers: dict[bytes, dict[str, HeaderValue]] = {}  # Those of most messages are the same: read once.
 
     def feed(self, data: bytes) -> Iterator[Message]:
         """Yield the messages that are whole with these bytes; to be read to its end.
@@ -67,7 +71,13 @@ class EventStream:
                 raise damaged("it does not match its checksum")
             at += length
             end = PRELUDE.size + headers_length
-            yield Message(headers_of(message, end), message[end:-4])
+            text = message[PRELUDE.size : end]
+            headers = self._headers.get(text)
+            if headers is None:
+                headers = headers_of(message, end)
+                if len(self._headers) < MOST_KNOWN and len(text) < LONG:
+                    self._headers[text] = headers
+            yield Message(headers, message[end:-4])
         del held[:at]
 
     def flush(self) -> None:

@@ -140,6 +140,13 @@ def test_headers_that_cannot_be_read_are_refused(headers: bytes) -> None:
     assert until_bad([message(headers, b"")]) == []
 
 
+def test_messages_of_many_kinds_are_told_apart_and_few_are_remembered() -> None:
+    stream = EventStream()
+    data = b"".join(message(header("n", 4, number % 40), b"") for number in range(80))
+    assert [found.headers["n"] for found in stream.feed(data)] == [number % 40 for number in range(80)]
+    assert len(stream._headers) == 16
+
+
 def test_the_longest_message_is_read() -> None:
     payload = bytes(16 * 1024 * 1024 - 16)
     assert read([message(b"", payload)]) == [Message({}, payload)]
