@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 
 from plane.canonical import Carry, Event, Failed, UsageCounted
-from plane.dialects import cohere, ollama
+from plane.dialects import cohere, mistral, ollama
 from tests.plane.gathered import gather, plain
 from tests.plane.splits import splits
 
 FILES = Path(__file__).parents[1] / "golden" / "dialects"
 DIALECTS: dict[str, Any] = {
     "cohere": cohere.build(cohere.Options()),
+    "mistral": mistral.build(mistral.Options()),
     "ollama": ollama.build(ollama.Options()),
 }
 CASES = [
