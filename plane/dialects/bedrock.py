@@ -6,6 +6,7 @@ Requests carry an API key of Bedrock's as a bearer token, or are signed one by o
 
 from __future__ import annotations
 
+import re
 from time import time
 from typing import Literal
 from urllib.parse import quote
@@ -20,6 +21,7 @@ from plane.dialects._bedrock_faults import read_fault
 
 __all__ = ["Bedrock", "Options", "build"]
 
+SCOPE = re.compile(r"[a-z0-9-]+")
 CONVERSE = Operation("bedrock.converse", "/model/{model}/converse", streams=True, kind="chat")
 
 
@@ -77,4 +79,6 @@ def build(options: Options) -> Bedrock:
     """Return the dialect; ValueError where the options do not go together."""
     if options.auth == "sigv4" and not options.region:
         raise ValueError("'region' is missing: a signature is for one region, such as us-east-1")
+    if not SCOPE.fullmatch(options.region + options.service):
+        raise ValueError("'region' and 'service' are small letters, digits and hyphens")
     return Bedrock(options)

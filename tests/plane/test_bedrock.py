@@ -404,6 +404,12 @@ def test_signatures_need_a_region() -> None:
         build(Options(auth="sigv4"))
 
 
+@pytest.mark.parametrize("more", [{"region": "us east"}, {"region": "US-EAST-1"}, {"region": "r", "service": "a/b"}])
+def test_what_cannot_stand_in_a_signature_s_scope_is_refused(more: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="small letters"):
+        build(Options(auth="sigv4", **more))
+
+
 def test_a_credential_that_cannot_sign_is_a_problem_of_the_config_that_does_not_tell_it() -> None:
     provider = {
         "dialect": "bedrock",
