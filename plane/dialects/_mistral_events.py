@@ -148,7 +148,7 @@ class MistralEventReader:
     def _end(self) -> None:
         """End the stream: well if all that began has stopped."""
         if not self.choices or not all(choice.stopped for choice in self.choices.values()):
-            self._fail(Fault(502, "The provider broke the stream off."))
+            self._fail(Fault(status=502, message="The provider broke the stream off."))
             return
         self.ended = True
         if self.usage is not None:
