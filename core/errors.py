@@ -19,6 +19,7 @@ class GatewayError(Exception):
     param: the request field at fault, for dialects that name one.
     retry_after: seconds until asking again makes sense; -1.0 where it never does or nobody knows.
     allow: the methods that would have been accepted (405 only).
+    request_id: of the request that it answers, set when it is told; for dialects that have it in the body.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class GatewayError(Exception):
         self.param = param
         self.retry_after = retry_after
         self.allow = allow
+        self.request_id = ""
 
     def __repr__(self) -> str:
         return f"GatewayError({self.status} {self.code}, {self.source}, retry={self.retry}: {self.message})"

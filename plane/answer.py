@@ -11,7 +11,7 @@ from plane.clean import Cleaner, without
 from plane.exchange import Exchange
 from plane.http1.framing import HOP_BY_HOP
 
-__all__ = ["accept", "accept_stream", "accept_translated", "duration_text", "refuse", "send"]
+__all__ = ["accept", "accept_estimate", "accept_stream", "accept_translated", "duration_text", "refuse", "send"]
 
 RELAYED = dict.fromkeys(
     [
@@ -77,6 +77,15 @@ def accept_translated(exchange: Exchange, reply: bytes) -> None:
     exchange.fields = b"".join(lines)
 
 
+def accept_estimate(exchange: Exchange, reply: bytes) -> None:
+    """Take a count of tokens that the gateway made up for the answer, and say that it is one."""
+    exchange.status = 200
+    exchange.reply = reply
+    lines = own_fields(exchange)
+    lines += (b"content-type: application/json\r\nx-headgate-estimate: true\r\n", exchange.target.field)
+    exchange.fields = b"".join(lines)
+
+
 def fields_of(exchange: Exchange) -> bytes:
     """Return the header lines of a relayed answer."""
     lines = own_fields(exchange)
@@ -97,6 +106,9 @@ def fields_of(exchange: Exchange) -> bytes:
 def own_fields(exchange: Exchange) -> list[bytes]:
     """Return the lines that every answer has: request id, snapshot, and the state of the consumer's limit."""
     lines = [b"x-request-id: ", exchange.request_id, b"\r\n"]
+    route = exchange.route
+    if route is not None and route.id_field:
+        lines += (route.id_field, b": ", exchange.request_id, b"\r\n")
     if exchange.runtime is not None:
         lines.append(exchange.runtime.mark)
     if exchange.limit >= 0:
@@ -126,6 +138,7 @@ def refuse(exchange: Exchange, error: GatewayError) -> None:
     dialect = exchange.route.dialect if exchange.route is not None else None
     if dialect is None:
         dialect = exchange.runtime.voices.at(exchange.path or b"")
+    error.request_id = exchange.request_id.decode()
     if exchange.committed:
         if exchange.scan is not None and error.status != 499:
             broken = getattr(exchange.scan, "broken", None)  # Of scans that write another form than came.

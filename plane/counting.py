@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from plane.answer import accept_estimate
 from plane.canonical import Audio, Carry, Document, Image, Part, Refusal, Request, Text, Thinking, ToolCall, ToolResult
+from plane.exchange import Exchange
 
-__all__ = ["CountTranslator", "estimate"]
+__all__ = ["CountTranslator", "answer_estimate", "estimate"]
 
 BYTES_PER_TOKEN = 4
 """Of English text; other scripts have more bytes a letter and fewer letters a token, so that bytes come close to it."""
@@ -42,6 +44,19 @@ class CountTranslator(Protocol):
 
     def write_answer(self, answer: int, request: Request) -> bytes:
         """Return the body for a caller."""
+
+
+def answer_estimate(exchange: Exchange) -> bool:
+    """Answer a count by an estimate if the target that comes first has no operation for it; tell whether."""
+    operation = exchange.route.operation
+    target = exchange.candidates[0]
+    if target.ways.get(operation.name) is not None:
+        return False
+    translator = exchange.route.dialect.translators[operation.kind]
+    request = translator.read_request(exchange.body, exchange.model_name)
+    exchange.target = target
+    accept_estimate(exchange, translator.write_answer(estimate(request), request))
+    return True
 
 
 def estimate(request: Request) -> int:

@@ -93,6 +93,7 @@ class Dialect:
     translators: kind -> Translator (for ``chat``), or what the hub has for other kinds.
     fields: (lower-case name, value) of header lines that a provider must get; a caller of the dialect may send others.
     forwarded: lower-case names of further fields that a caller may send to its own dialect's provider.
+    id_field: a further header field in which its callers look for a request's id, b"" for none.
     signs: requests are signed one by one (`sign`), not with a constant line.
     wire: name of the dialect whose bytes these are, where only addresses and credentials are its own; "" for its own.
     query_keys: names of parameters of the query that may carry a caller's key.
@@ -106,6 +107,7 @@ class Dialect:
     prefixes = ()  # type: tuple[str, ...]
     fields = ()  # type: tuple[tuple[bytes, bytes], ...]
     forwarded = frozenset()  # type: frozenset[bytes]
+    id_field = b""
     signs = False
     wire = ""
     query_keys = frozenset()  # type: frozenset[str]

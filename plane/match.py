@@ -14,6 +14,8 @@ def match(exchange: Exchange) -> Route:
     route: Route = exchange.runtime.router.match(exchange.method.decode(), exchange.host, exchange.path)
     if route.ends is not None:
         route = by_end(route, exchange.path)
+    elif route.by_field is not None:
+        route = by_field(route, exchange)
     exchange.route = route
     return route
 
@@ -24,3 +26,9 @@ def by_end(route: Route, path: bytes) -> Route:
         if path.endswith(end):
             return taker
     raise GatewayError(404, "no_route", "caller", "There is nothing at this path.")
+
+
+def by_field(route: Route, exchange: Exchange) -> Route:
+    """Return the route that takes a request by a header field that it has or has not."""
+    name, taker = route.by_field or (b"", route)
+    return taker if any(field[0].lower() == name for field in exchange.headers) else route

@@ -13,6 +13,7 @@ from plane.admit import admit
 from plane.answer import refuse, send
 from plane.call import call
 from plane.choose import choose
+from plane.counting import answer_estimate
 from plane.decode import decode
 from plane.exchange import Exchange
 from plane.identify import identify
@@ -51,8 +52,9 @@ async def serve(exchange: Exchange) -> None:
                 exchange.body_ns = monotonic_ns() - began
             decode(exchange)
             choose(exchange)
-            await call(exchange)
-            await relay(exchange)
+            if not (route.counts and answer_estimate(exchange)):
+                await call(exchange)
+                await relay(exchange)
     except GatewayError as error:
         refuse(exchange, error)
     except Exception:

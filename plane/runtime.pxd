@@ -64,6 +64,9 @@ cdef class Model:
 cdef class Route:
     cdef public str name
     cdef public dict ends
+    cdef public tuple by_field
+    cdef public bytes id_field
+    cdef public bint counts
     cdef public object handler
     cdef public bint needs_key
     cdef public bint needs_model

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from plane.dialect import Dialect, Operation
-from plane.local import health, list_models, liveness, readiness
+from plane.listing import list_anthropic_models, list_models
+from plane.local import health, liveness, readiness
 from plane.runtime import Model, Route
 
 __all__ = ["Voices", "services"]
@@ -58,12 +59,21 @@ def services(callers: Mapping[str, Dialect], models: Mapping[str, Model]) -> lis
         for (start, method), takers in ends.items():
             route = Route(dialect.name, dialect=dialect, ends=takers)
             entries += [(None, f"{prefix}{start}*", (method,), route, False) for prefix in dialect.prefixes]
-    listing = Route("models", dialect=next(iter(callers.values())), handler=list_models)
-    for prefix in ("/v1", ""):
-        entries.append((None, f"{prefix}/models", GET, listing, False))
-        entries.append((None, f"{prefix}/models/*", GET, listing, False))
+    entries += listings(callers)
     for path, handler in (("/healthz", health), ("/readyz", readiness), ("/health/liveness", liveness)):
         entries.append((None, path, GET, Route(path[1:], handler=handler, needs_key=False), False))
+    return entries
+
+
+def listings(callers: Mapping[str, Dialect]) -> list[Entry]:
+    """Return the entries of the lists of models; callers of Anthropic's dialect say so by a field, or by the path."""
+    openai = next(iter(callers.values()))
+    anthropic = Route("models", dialect=callers["anthropic"], handler=list_anthropic_models)
+    shared = Route("models", dialect=openai, handler=list_models, by_field=(b"anthropic-version", anthropic))
+    entries: list[Entry] = []
+    for prefix, listing in (("/v1", shared), ("", shared), ("/anthropic/v1", anthropic)):
+        entries.append((None, f"{prefix}/models", GET, listing, False))
+        entries.append((None, f"{prefix}/models/*", GET, listing, False))
     return entries
 
 

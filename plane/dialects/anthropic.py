@@ -73,6 +73,8 @@ class Anthropic(Dialect):
     fields = ((b"anthropic-version", b"2023-06-01"),)
     forwarded = frozenset({b"anthropic-beta", b"anthropic-version", b"anthropic-user-profile-id"})
 
+    id_field = b"request-id"
+
     def __init__(self, options: Options) -> None:
         super().__init__()
         self.translators = {
@@ -156,7 +158,10 @@ class Anthropic(Dialect):
     def error(self, error: GatewayError) -> bytes:
         """Return the body of an error answer."""
         message = f"{error.message} {error.hint}" if error.hint else error.message
-        return msgspec.json.encode({"type": "error", "error": {"type": error_type(error.status), "message": message}})
+        said: dict[str, object] = {"type": "error", "error": {"type": error_type(error.status), "message": message}}
+        if error.request_id:
+            said["request_id"] = error.request_id
+        return msgspec.json.encode(said)
 
     def error_event(self, error: GatewayError) -> bytes:
         """Return the event that ends a stream which broke off; no `message_stop` follows."""

@@ -27,6 +27,7 @@ def test_a_request_is_served_with_what_its_head_says() -> None:
         (("AUTHORIZATION: BEARER key",), b"key"),
         (("x-api-key: key",), b"key"),
         (("API-Key: key",), b"key"),
+        (("x-goog-api-key: key",), b"key"),
         (("x-api-key: other", "authorization: Bearer key"), b"key"),
         (("authorization: Bearer key", "x-api-key: other"), b"key"),
         (("authorization: Basic a2V5",), b""),
