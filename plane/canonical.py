@@ -205,7 +205,8 @@ class Request(Struct):
 
     system: the instructions before the talk. usage_wanted: the caller asked for usage in the stream (OpenAI's
     stream_options). user, metadata, service_tier, cache_key, store, verbosity: hints. extras: what the caller said that
-    has no field here, by the name in its dialect, as JSON text.
+    has no field here, by the name in its dialect, as JSON text: its writer drops what its dialect does not have. hints:
+    the same of what changes nothing in what the model does; the pipeline names them where they are left out.
     """
 
     model: str
@@ -236,6 +237,7 @@ class Request(Struct):
     cache_key: str = ""
     store: bool | None = None
     extras: dict[str, str] = field(default_factory=dict)
+    hints: dict[str, str] = field(default_factory=dict)
 
 
 class Choice(Struct):

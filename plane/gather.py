@@ -87,6 +87,7 @@ def answer_of(events: list[Event]) -> Answer:
             answer.usage = event.usage
         elif isinstance(event, UsageCounted):
             answer.usage = event.usage
+            answer.service_tier = event.usage.service_tier
         elif isinstance(event, PartStarted):
             choice = choices.setdefault(event.choice, Choice([], index=event.choice))
             choice.parts.append(part_of(event))

@@ -88,6 +88,9 @@ class Translation:
         self._usage = None
         self._stream = None
         body: bytes = self.listener.write_request(self.request, self.carry)
+        if self.is_chat:
+            for name in self.request.hints:
+                self.carry.hint(name)
         return body
 
     def error(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> GatewayError:

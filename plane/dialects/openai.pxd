@@ -7,6 +7,7 @@ from plane.usage cimport Usage
 
 
 cdef class OpenAI(Dialect):
+    cdef readonly object can
     cdef object asked
     cdef object counted
 
@@ -15,11 +16,10 @@ cdef class OpenAI(Dialect):
     @cython.locals(body=bytes, spans=list, options=tuple, name=tuple)
     cpdef bytes write(self, Exchange exchange, Target target)
     cpdef scan(self, Exchange exchange)
-    @cython.locals(start=Py_ssize_t, end=Py_ssize_t, taken="long long", given="long long")
+    @cython.locals(start=Py_ssize_t, end=Py_ssize_t)
     cpdef Usage usage(self, Exchange exchange)
     cpdef bytes error(self, object error)
     cpdef bytes error_event(self, object error)
 
 
 cdef bytes with_usage(bytes options)
-cdef long long bounded(object count)

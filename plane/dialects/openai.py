@@ -14,8 +14,13 @@ from msgspec import Struct
 from core.errors import GatewayError
 from core.splice import insert_member, last_member, replace, scan
 from core.sse import EventScan
+from plane.canonical import Fault
 from plane.dialect import Dialect, Operation
+from plane.dialects._openai_answers import read_fault
+from plane.dialects._openai_chat import OpenAIChat
 from plane.dialects._openai_embeddings import OpenAIEmbeddings
+from plane.dialects._openai_usage import Counted, usage_of
+from plane.dialects._openai_wire import Options, error_body
 from plane.dialects._reranking import Reranking, rerank_usage
 from plane.exchange import Exchange
 from plane.runtime import Target
@@ -30,17 +35,7 @@ USAGE = b"usage"
 ROUTED = (b"model", b"stream", b"stream_options")
 INCLUDE_USAGE = b'"stream_options":{"include_usage":true}'
 
-TYPES = {
-    400: "invalid_request_error",
-    401: "authentication_error",
-    403: "permission_error",
-    404: "not_found_error",
-    429: "rate_limit_error",
-}
-
-
-class Options(Struct, frozen=True, forbid_unknown_fields=True):
-    """OpenAI's dialect has no options."""
+NO_OPTIONS = Options()
 
 
 class Asked(Struct, gc=False):
@@ -48,27 +43,6 @@ class Asked(Struct, gc=False):
 
     model: str
     stream: bool | None = None
-
-
-class InputDetails(Struct, gc=False):
-    """Parts of the input count."""
-
-    cached_tokens: int | None = None
-
-
-class OutputDetails(Struct, gc=False):
-    """Parts of the output count."""
-
-    reasoning_tokens: int | None = None
-
-
-class Counted(Struct):
-    """The `usage` object of an answer."""
-
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: InputDetails | None = None
-    completion_tokens_details: OutputDetails | None = None
 
 
 class OpenAI(Dialect):
@@ -85,9 +59,14 @@ class OpenAI(Dialect):
     prefixes = ("/v1", "", "/openai/v1", "/openai")  # type: tuple[str, ...]
     forwarded = frozenset({b"openai-beta"})
 
-    def __init__(self) -> None:
+    def __init__(self, options: Options = NO_OPTIONS) -> None:
         super().__init__()
-        self.translators = {"embeddings": OpenAIEmbeddings(), "rerank": Reranking(echoes=True)}
+        self.can = options
+        self.translators = {
+            "chat": OpenAIChat(),
+            "embeddings": OpenAIEmbeddings(),
+            "rerank": Reranking(echoes=True),
+        }
         self.asked = msgspec.json.Decoder(Asked)
         self.counted: msgspec.json.Decoder[Counted | None] = msgspec.json.Decoder(Counted | None)
 
@@ -120,7 +99,7 @@ class OpenAI(Dialect):
         body = exchange.body
         spans = exchange.edits
         name = spans[0]
-        if not exchange.strip_usage:
+        if not exchange.strip_usage or not self.can.stream_options:
             return replace(body, name, target.model_json)
         options = spans[1]
         if options[0] < 0:
@@ -155,26 +134,16 @@ class OpenAI(Dialect):
                 return rerank_usage(exchange.reply)
             if counted is None:
                 return None
-        cached = counted.prompt_tokens_details
-        reasoning = counted.completion_tokens_details
-        taken = bounded(counted.prompt_tokens)
-        given = bounded(counted.completion_tokens)
-        return Usage(
-            taken,
-            given,
-            min(bounded(cached.cached_tokens), taken) if cached is not None else 0,
-            min(bounded(reasoning.reasoning_tokens), given) if reasoning is not None else 0,
-        )
+        return usage_of(counted, reasoning_counted=self.can.reasoning_counted)
+
+    def read_fault(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Fault:
+        """Return what a provider's error answer says."""
+        return read_fault(status, headers, body)
 
     def error(self, error: GatewayError) -> bytes:
         """Return the body of an error answer."""
-        kind = TYPES.get(error.status)
-        if kind is None:
-            kind = "invalid_request_error" if error.status < 500 else "server_error"
         message = f"{error.message} {error.hint}" if error.hint else error.message
-        return msgspec.json.encode(
-            {"error": {"message": message, "type": kind, "param": error.param, "code": error.code}}
-        )
+        return error_body(error.status, error.code, message, error.param)
 
     def error_event(self, error: GatewayError) -> bytes:
         """Return the event that ends a stream which broke off; no ``[DONE]`` follows."""
@@ -195,11 +164,6 @@ def with_usage(options: bytes) -> bytes:
     return replace(options, asked, b"true")
 
 
-def bounded(count: int | None) -> int:
-    """Return a token count that can be added up: what is absent, negative or absurd counts as nothing."""
-    return count if count is not None and 0 <= count < 1 << 40 else 0
-
-
-def build(_: Options) -> OpenAI:
+def build(options: Options) -> OpenAI:
     """Return the dialect."""
-    return OpenAI()
+    return OpenAI(options)
