@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from bench import swap
+from bench import swap, translated
 from bench.connections import COUNT, WARM, hold
 from bench.load import Load
 from bench.process import BenchError, cpu_ns, memory
@@ -197,6 +197,15 @@ class Run:
         self.put("big_swap_pause", spread([one.pause for one in large]), f"{usual:.1f} ms without a swap")
         self.put("memory_keys", spread([one.mib * MIB / 1e6 for one in large]), "with 10,000 routes, PSS")
 
+    def translated(self) -> None:
+        """What translation adds to a chat call and to an event, for each dialect of a provider."""
+        added = translated.measure(self.lengths.chat_blocks)
+        for key, found in added.items():
+            worst = max(found.values(), key=lambda each: each.value)
+            each = ", ".join(f"{dialect} {figure.value:.1f}" for dialect, figure in found.items())
+            self.say(f"  {key}: {each} µs")
+            self.put(key, worst, f"an OpenAI caller at {each}; the compiled path without sockets")
+
     def detection_limit(self) -> float | None:
         """Return how far the reference's own cost varied over undisturbed blocks: smaller differences mean nothing."""
         cells = [cell for cell in self.of("chat", 64) if cell.arm == self.reference.name]
@@ -234,4 +243,5 @@ CASES: dict[str, Callable[[Run], None]] = {
     "idle": Run.idle,
     "connections": Run.connections,
     "swap": Run.swap,
+    "translated": Run.translated,
 }

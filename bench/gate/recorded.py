@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 
 from bench.gate.rig import KEY, POOR_KEY, End, Worker
+from bench.gate.translated import PROVIDERS, Recorded
 from bench.payload import CHAT, CHAT_ANSWER, DONE, STREAM_EVENT, STREAM_USAGE
 
 __all__ = ["CASES", "Turn"]
@@ -147,6 +149,41 @@ def stream_read(worker: Worker) -> Iterator[Turn]:
     upstream.take()
 
 
+def other_request(provider: Recorded, body: bytes) -> bytes:
+    """Return a caller's call of the model at `provider`."""
+    return request(b"/v1/chat/completions", body.replace(b'"chat"', b'"chat-%b"' % provider.dialect.encode(), 1))
+
+
+def translated_chat(provider: Recorded, worker: Worker) -> AbstractContextManager[Turn]:
+    """Return the chat call where the provider speaks another dialect."""
+    reply = b"HTTP/1.1 200 OK\r\nserver: provider\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
+    answer = reply % (len(provider.answer), provider.answer)
+    return answered(worker, provider.host, other_request(provider, CHAT), answer, b"}")
+
+
+@contextmanager
+def translated_read(provider: Recorded, worker: Worker) -> Iterator[Turn]:
+    """Yield one read of a stream in another dialect: an event that is translated."""
+    caller, upstream = worker.caller, worker.upstreams[provider.host]
+    caller.say(other_request(provider, STREAM))
+    upstream.say(STREAM_HEAD.replace(b"text/event-stream; charset=utf-8", provider.kind))
+    upstream.say(chunk(provider.start + provider.event))
+    expect(caller, b"HTTP/1.1 200 OK\r\n", b"\n\n\r\n", "a stream's beginning")
+    event = chunk(provider.event)
+
+    def turn() -> None:
+        upstream.say(event)
+        (written,) = caller.written
+        if b'"content":" parcel"' not in written:
+            raise AssertionError(f"an event became {written!r}")
+        caller.written.clear()
+
+    yield turn
+    upstream.say(chunk(provider.end) + b"0\r\n\r\n")
+    expect(caller, b"", DONE + b"\r\n0\r\n\r\n", "a stream's end")
+    upstream.take()
+
+
 CASES: dict[str, Callable[[Worker], AbstractContextManager[Turn]]] = {
     "chat": chat,
     "stream": stream,
@@ -154,5 +191,7 @@ CASES: dict[str, Callable[[Worker], AbstractContextManager[Turn]]] = {
     "route": route,
     "refused-401": unauthorized,
     "refused-429": limited,
+    **{f"translated-chat-{each.dialect}": partial(translated_chat, each) for each in PROVIDERS},
+    **{f"translated-read-{each.dialect}": partial(translated_read, each) for each in PROVIDERS},
 }
 """What is counted, by name. A name keeps its meaning: the gates compare it with that of another commit."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from bench.gate.translated import PROVIDERS
 from core.cells import Cells, size_for
 from core.model import Config
 from core.records import cut
@@ -41,14 +42,25 @@ def _hashed(key: bytes) -> str:
 
 
 CONFIG = {
-    "providers": {"p": {"dialect": "openai", "base_url": "http://p.test:9001/v1", "credential": "env:KEY"}},
-    "models": {"chat": {"targets": [{"provider": "p", "model": "real"}]}},
+    "providers": {
+        "p": {"dialect": "openai", "base_url": "http://p.test:9001/v1", "credential": "env:KEY"},
+        **{
+            each.dialect: {"dialect": each.dialect, "base_url": each.base, "credential": "env:KEY"}
+            for each in PROVIDERS
+        },
+    },
+    "models": {
+        "chat": {"targets": [{"provider": "p", "model": "real"}]},
+        **{
+            f"chat-{each.dialect}": {"targets": [{"provider": each.dialect, "model": each.model}]} for each in PROVIDERS
+        },
+    },
     "upstreams": {"orders": {"endpoints": ["http://orders.test:9002"]}},
     "routes": {"orders": {"match": {"path": "/orders/*"}, "upstream": "orders"}},
     "consumers": {
         "rich": {
             "keys": [{"sha256": _hashed(KEY)}],
-            "models": ["chat"],
+            "models": ["*"],
             "limits": {"requests": "1000000/s", "concurrent": 64},
         },
         "poor": {"keys": [{"sha256": _hashed(POOR_KEY)}], "models": ["chat"], "limits": {"requests": "1/day"}},
