@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 import msgspec
 from msgspec import Raw
 
 from core.errors import GatewayError
+from core.splice import insert_member
 from plane.canonical import Carry
 from plane.dialects._openai_embeddings import OpenAIEmbeddings
-from plane.embedding import EmbeddingRequest, unsupported_input
+from plane.embedding import EmbeddingAnswer, EmbeddingRequest, unsupported_input
 
 __all__ = ["MistralEmbeddings"]
 
@@ -19,7 +21,7 @@ OWN = ("output_dtype", "metadata")
 
 
 class MistralEmbeddings(OpenAIEmbeddings):
-    """The translator of the kind ``embeddings``; answers are read and written as OpenAI's."""
+    """The translator of the kind ``embeddings``; answers are OpenAI's with an id, which the SDK insists on."""
 
     def read_request(self, body: bytes, model: str) -> EmbeddingRequest:
         """Return what a caller asks for."""
@@ -54,3 +56,8 @@ class MistralEmbeddings(OpenAIEmbeddings):
             else:
                 carry.drop(name)
         return msgspec.json.encode(body)
+
+    def write_answer(self, answer: EmbeddingAnswer, request: EmbeddingRequest) -> bytes:
+        """Return the body for a caller."""
+        answer_id = msgspec.json.encode(answer.id or secrets.token_hex(16))
+        return insert_member(super().write_answer(answer, request), b'"id":' + answer_id)

@@ -331,3 +331,11 @@ def test_dimensions_have_another_name_and_tokens_are_no_input() -> None:
     assert caught.value.param == "input"
     with pytest.raises(GatewayError):
         EMBED.read_request(b'{"model":"m","input":["a"],"output_dimension":"x"}', "m")
+
+
+def test_an_answer_has_an_id_whoever_gave_it() -> None:
+    asked_for = EMBED.read_request(b'{"model":"m","input":["a"]}', "m")
+    got = EMBED.read_answer(b'{"data":[{"embedding":[1.5]}],"model":"real"}', Carry("real"))
+    told_answer = json.loads(EMBED.write_answer(got, asked_for))
+    assert told_answer["id"]
+    assert told_answer["data"][0]["embedding"] == [1.5]
