@@ -39,7 +39,9 @@ Members = dict[str, Raw]
 
 T = TypeVar("T")
 
-DATA_PARTS = frozenset({"text", "inlineData", "fileData", "functionCall", "functionResponse"})
+DECLARED = frozenset({"name", "description", "parameters", "parametersJsonSchema", "response", "responseJsonSchema"})
+"""What is read of a function's declaration. What it gives back, which Google's SDK tells of, no other dialect tells."""
+
 SAID = frozenset({"thought", "thoughtSignature"})
 """Members of a part that are said about its data."""
 
@@ -297,7 +299,7 @@ def read_tool(tool: Members, request: Request) -> None:
             elif "parameters" in function:
                 made.schema = read_schema(function["parameters"])
             request.tools.append(made)
-            for member in function.keys() - {"name", "description", "parametersJsonSchema", "parameters"}:
+            for member in function.keys() - DECLARED:
                 extra(request, f"tools.functionDeclarations.{member}", function[member])
 
 

@@ -232,7 +232,7 @@ def test_what_has_no_field_is_an_extra_under_its_path() -> None:
             "contents": [],
             "safetySettings": [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}],
             "cachedContent": "cachedContents/1",
-            "tools": [{"googleSearch": {}}, {"functionDeclarations": [{"name": "f", "behavior": "NON_BLOCKING"}]}],
+            "tools": [{"googleSearch": {}}, {"functionDeclarations": [{"name": "f", "behavior": "B", "response": {}}]}],
             "toolConfig": {"retrievalConfig": {"languageCode": "en"}},
             "generationConfig": {
                 "responseModalities": ["IMAGE"],

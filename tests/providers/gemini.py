@@ -60,7 +60,7 @@ def reply(body: dict[str, Any]) -> list[list[dict[str, Any]]]:
         return [[{"text": "The tools said: "}], [{"text": said}]]
     declared = [function["name"] for tool in body.get("tools", ()) for function in tool.get("functionDeclarations", ())]
     calls = [
-        {"functionCall": {"id": f"{ID}-{index}", "name": name, "args": {"city": "Paris"}}}
+        {"functionCall": {"id": f"{ID}-{index}", "name": name, "args": {"query": "Paris"}}}
         for index, name in enumerate(name for name in declared if name in words(body))
     ]
     if calls:
