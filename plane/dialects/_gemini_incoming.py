@@ -6,10 +6,10 @@ this. Tools and members that the hub has no field for become `Request.extras` un
 
 from __future__ import annotations
 
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from core.errors import GatewayError
 from plane.canonical import (
@@ -81,8 +81,25 @@ DECODERS: dict[Any, msgspec.json.Decoder[Any]] = {
 }
 """For members, by their type; numbers may stand in strings, as in all JSON of Google's."""
 
+
+class PlainPart(Struct, forbid_unknown_fields=True, gc=False):
+    """A part that is text and nothing else."""
+
+    text: str
+
+
+class PlainContent(Struct, forbid_unknown_fields=True):
+    """A turn of text: by far the most there are, and so read at once."""
+
+    role: Literal["user", "model"]
+    parts: list[PlainPart]
+
+
+NULL = Raw(b"null")
+
+_plain = msgspec.json.Decoder(PlainContent)
+_list = msgspec.json.Decoder(list[Raw])
 _object = msgspec.json.Decoder(dict[str, Raw])
-_objects = msgspec.json.Decoder(list[dict[str, Raw]])
 
 
 def read_request(body: bytes, model: str, stream: bool) -> Request:
@@ -122,7 +139,17 @@ def read_contents(raw: Raw | None) -> list[Message]:
     """Return the turns. What one side says in several turns is one: streams are sent back chunk by chunk."""
     messages: list[Message] = []
     calls: list[ToolCall] = []  # Of the last turn of the model, that have no result yet.
-    for index, content in enumerate(objects(raw, "contents") if raw is not None else ()):
+    for index, entry in enumerate(entries(raw, "contents") if raw is not None else ()):
+        try:
+            plain = _plain.decode(entry)
+        except msgspec.MsgspecError:
+            plain = None
+        if plain is not None:
+            if plain.role == "model" and messages and messages[-1].role == "user":
+                calls = []
+            read_plain(plain, messages)
+            continue
+        content = members(entry, "contents")
         role = optional(content, "role", str)
         parts = objects(content["parts"], "contents.parts") if "parts" in content else []
         if role == "model":
@@ -149,6 +176,22 @@ def read_contents(raw: Raw | None) -> list[Message]:
         else:
             refuse("contents.role", "must be 'user' or 'model'")
     return messages
+
+
+def read_plain(content: PlainContent, messages: list[Message]) -> None:
+    """Add a turn of text."""
+    if content.role == "user":
+        said: list[Part] = [Text(part.text) for part in content.parts]
+        role: Literal["user", "assistant"] = "user"
+    else:
+        said = [Text(part.text) for part in content.parts if part.text]
+        role = "assistant"
+    if not messages or messages[-1].role != role:
+        messages.append(Message(role, said))
+    elif role == "user":
+        messages[-1].parts += said
+    else:
+        go_on(messages[-1].parts, said)
 
 
 def go_on(parts: list[Part], more: list[Part]) -> None:
@@ -272,7 +315,7 @@ def read_response(raw: Raw | None) -> tuple[str, bool]:
 
 def read_system(raw: Raw) -> list[Text]:
     """Return the instructions, which are text or a turn of it."""
-    if bytes(raw).startswith(b'"'):
+    if bytes(memoryview(raw)[:1]) == b'"':
         return [Text(convert(raw, str, "systemInstruction"))]
     content = members(raw, "systemInstruction")
     parts = objects(content["parts"], "systemInstruction.parts") if "parts" in content else [content]
@@ -305,8 +348,6 @@ def read_tool(tool: Members, request: Request) -> None:
 
 def read_schema(raw: Raw) -> str:
     """Return a `Schema` as the text of a JSON Schema."""
-    if bytes(raw) == b"null":
-        return ""
     return msgspec.json.encode(from_schema(msgspec.json.decode(raw))).decode()
 
 
@@ -332,7 +373,7 @@ def read_config(config: Members, request: Request) -> None:
     schema = ""
     for name, value in config.items():
         known = CONFIG.get(name)
-        if bytes(value) == b"null" or name == "responseMimeType":
+        if name == "responseMimeType":
             continue
         if known is not None:
             setattr(request, known[0], convert(value, known[1], f"generationConfig.{name}"))
@@ -375,19 +416,19 @@ def members(raw: Raw | bytes, where: str) -> Members:
 
 def objects(raw: Raw, where: str) -> list[Members]:
     """Return a list's objects, also where one stands without its list."""
-    text = bytes(raw)
-    if text.startswith(b"{"):
-        return [members(raw, where)]
-    if text == b"null":
-        return []
-    return [camel(found) for found in _decode(_objects, raw, where)]
+    return [members(entry, where) for entry in entries(raw, where)]
+
+
+def entries(raw: Raw, where: str) -> list[Raw]:
+    """Return a list's entries, or the one object that stands where a list belongs."""
+    if bytes(memoryview(raw)[:1]) == b"{":
+        return [raw]
+    return [] if raw == NULL else _decode(_list, raw, where)
 
 
 def camel(found: Members) -> Members:
     """Return `found` with its keys in camel case, and without what is null."""
-    return {
-        key if "_" not in key else camel_word(key): value for key, value in found.items() if bytes(value) != b"null"
-    }
+    return {key if "_" not in key else camel_word(key): value for key, value in found.items() if value != NULL}
 
 
 def camel_word(key: str) -> str:
