@@ -1,4 +1,4 @@
-"""The models that a caller's key may use, listed as its SDK wants them: in OpenAI's shape or in Anthropic's."""
+"""The models that a caller's key may use, listed as its SDK wants them: in OpenAI's shape, Anthropic's or Gemini's."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from core.errors import GatewayError
 from plane.decode import usable_names
 from plane.exchange import Exchange
 
-__all__ = ["list_anthropic_models", "list_models"]
+__all__ = ["list_anthropic_models", "list_gemini_models", "list_models"]
 
 JSON = b"content-type: application/json\r\n"
 PAGE = 20
+GEMINI_PAGE = 50
 MAX_PAGE = 1000
-"""Models of one page, in Anthropic's list, where the caller does not say, and at most."""
+"""Models of one page, in Anthropic's list and in Gemini's, where the caller does not say, and at most."""
 
 Answer = tuple[int, bytes, bytes]
 
@@ -41,7 +42,7 @@ def list_anthropic_models(exchange: Exchange) -> Answer:
         return answer(exchange, described_to_anthropic(name))
     names = usable_names(exchange)
     query = parse_qs(exchange.query.decode("latin-1"))
-    limit = limit_of(query.get("limit", [str(PAGE)])[-1])
+    limit = limit_of(query.get("limit", [str(PAGE)])[-1], "limit")
     begin, end = 0, len(names)
     if "after_id" in query:
         begin = place_of(names, query["after_id"][-1], "after_id") + 1
@@ -77,6 +78,27 @@ def described_to_anthropic(name: str) -> dict[str, object]:
     }
 
 
+def list_gemini_models(exchange: Exchange) -> Answer:
+    """Answer ``/v1beta/models`` and ``/v1beta/models/NAME`` as Gemini does; the token of a page is the last name."""
+    name = asked(exchange)
+    if name is not None:
+        return answer(exchange, described_to_gemini(name))
+    names = usable_names(exchange)
+    query = parse_qs(exchange.query.decode("latin-1"))
+    limit = limit_of(query.get("pageSize", [str(GEMINI_PAGE)])[-1], "pageSize")
+    begin = place_of(names, query["pageToken"][-1], "pageToken") + 1 if "pageToken" in query else 0
+    page = names[begin : begin + limit]
+    body: dict[str, object] = {"models": [described_to_gemini(name) for name in page]}
+    if begin + limit < len(names):
+        body["nextPageToken"] = page[-1]
+    return answer(exchange, body)
+
+
+def described_to_gemini(name: str) -> dict[str, object]:
+    """Return a model as Gemini lists it."""
+    return {"name": f"models/{name}", "displayName": name}
+
+
 def asked(exchange: Exchange) -> str | None:
     """Return the model that the path names, None if it names none; GatewayError 404 if the caller may not use it."""
     _, _, text = exchange.path.partition(b"/models/")
@@ -90,11 +112,11 @@ def asked(exchange: Exchange) -> str | None:
     return name
 
 
-def limit_of(text: str) -> int:
+def limit_of(text: str, param: str) -> int:
     """Return how many models are asked for."""
     if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= MAX_PAGE:
         raise GatewayError(
-            400, "invalid_request", "caller", f"limit must be a number from 1 to {MAX_PAGE}.", param="limit"
+            400, "invalid_request", "caller", f"{param} must be a number from 1 to {MAX_PAGE}.", param=param
         )
     return int(text[:9])
 

@@ -30,5 +30,5 @@ def by_end(route: Route, path: bytes) -> Route:
 
 def by_field(route: Route, exchange: Exchange) -> Route:
     """Return the route that takes a request by a header field that it has or has not."""
-    name, taker = route.by_field or (b"", route)
-    return taker if any(field[0].lower() == name for field in exchange.headers) else route
+    takers = route.by_field or {}
+    return next((takers[name] for field in exchange.headers if (name := field[0].lower()) in takers), route)

@@ -64,7 +64,7 @@ cdef class Model:
 cdef class Route:
     cdef public str name
     cdef public dict ends
-    cdef public tuple by_field
+    cdef public dict by_field
     cdef public bytes id_field
     cdef public bint counts
     cdef public object handler

@@ -165,8 +165,8 @@ class Route:
     handler: answers on the spot (health, model list) as ``handler(exchange) -> (status, fields, body)``, or None.
     needs_model: the request names a model in `dialect`; `operation` is what is asked of it. Otherwise the request goes
     to `endpoints`, in the order of `balancer`. ends: routes by how the path ends, where its middle is a model's name:
-    one of them takes the request instead. by_field: the lower-case name of a header field, and the route that takes the
-    requests which have it. id_field: a further header field that tells the request's id, b"" for none. counts: it
+    one of them takes the request instead. by_field: lower-case names of header fields, and the routes that take the
+    requests which have one. id_field: a further header field that tells the request's id, b"" for none. counts: it
     counts the tokens of a chat.
     """
 
@@ -184,7 +184,7 @@ class Route:
         timeouts: TimeoutsNs | None = None,
         retries: Any = None,
         ends: dict[bytes, Route] | None = None,
-        by_field: tuple[bytes, Route] | None = None,
+        by_field: dict[bytes, Route] | None = None,
     ) -> None:
         self.name = name
         self.ends = ends

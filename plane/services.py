@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from plane.dialect import Dialect, Operation
-from plane.listing import list_anthropic_models, list_models
+from plane.listing import list_anthropic_models, list_gemini_models, list_models
 from plane.local import health, liveness, readiness
 from plane.runtime import Model, Route
 
@@ -66,12 +66,16 @@ def services(callers: Mapping[str, Dialect], models: Mapping[str, Model]) -> lis
 
 
 def listings(callers: Mapping[str, Dialect]) -> list[Entry]:
-    """Return the entries of the lists of models; callers of Anthropic's dialect say so by a field, or by the path."""
+    """Return the entries of the lists of models; callers of other dialects say so by a field, or by the path."""
     openai = next(iter(callers.values()))
     anthropic = Route("models", dialect=callers["anthropic"], handler=list_anthropic_models)
-    shared = Route("models", dialect=openai, handler=list_models, by_field=(b"anthropic-version", anthropic))
+    gemini = Route("models", dialect=callers["gemini"], handler=list_gemini_models)
+    fields = {b"anthropic-version": anthropic, b"x-goog-api-key": gemini}
+    shared = Route("models", dialect=openai, handler=list_models, by_field=fields)
     entries: list[Entry] = []
-    for prefix, listing in (("/v1", shared), ("", shared), ("/anthropic/v1", anthropic)):
+    prefixes = {"/v1": shared, "": shared, "/anthropic/v1": anthropic}
+    prefixes |= dict.fromkeys(("/v1beta", "/genai/v1beta", "/genai/v1"), gemini)
+    for prefix, listing in prefixes.items():
         entries.append((None, f"{prefix}/models", GET, listing, False))
         entries.append((None, f"{prefix}/models/*", GET, listing, False))
     return entries

@@ -43,6 +43,22 @@ def test_every_other_caller_gets_openais(gateway: Gateway) -> None:
     assert b"\r\nrequest-id:" not in head
 
 
+def test_a_caller_that_sends_its_key_as_googles_do_gets_geminis_shape(gateway: Gateway) -> None:
+    _, body = got(gateway, "/v1/models?pageSize=24", b"x-goog-api-key: another\r\n")
+    assert body["models"][0] == {"name": "models/m00", "displayName": "m00"}
+    assert (len(body["models"]), body["nextPageToken"]) == (24, "m23")
+    _, body = got(gateway, "/v1beta/models?pageToken=m23", b"")
+    assert body == {"models": [{"name": "models/m24", "displayName": "m24"}]}
+    assert got(gateway, "/genai/v1beta/models/m00", b"")[1]["displayName"] == "m00"
+
+
+@pytest.mark.parametrize("query", ["?pageSize=0", "?pageSize=x", "?pageToken=theirs"])
+def test_a_page_that_is_not_there_is_refused_as_gemini_refuses(gateway: Gateway, query: str) -> None:
+    head, body = got(gateway, f"/v1beta/models{query}", b"")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert body["error"]["status"] == "INVALID_ARGUMENT"
+
+
 def test_the_path_of_anthropics_prefix_needs_no_version(gateway: Gateway) -> None:
     assert got(gateway, "/anthropic/v1/models", b"")[1]["data"][0]["type"] == "model"
 
