@@ -22,6 +22,7 @@ __all__ = [
     "offered_tools",
     "retry_after_of",
     "sendable_thoughts",
+    "set_hints_apart",
     "text_of",
     "tokens",
 ]
@@ -55,6 +56,12 @@ def leave_hints(request: Request, carry: Carry, kept: frozenset[str] = frozenset
         carry.hint("cache_control")
     if any(getattr(part, "is_error", False) for message in request.messages for part in message.parts):
         carry.hint("is_error")
+
+
+def set_hints_apart(request: Request, names: frozenset[str]) -> None:
+    """Move the extras of these names to the request's hints, as they change nothing in what a model does."""
+    for name in request.extras.keys() & names:
+        request.hints[name] = request.extras.pop(name)
 
 
 def offered_tools(request: Request) -> list[Tool]:

@@ -32,7 +32,16 @@ from plane.canonical import (
     pack_call_id,
     unpack_call_id,
 )
-from plane.dialects._carrying import data_uri, from_uri, joined, leave_hints, offered_tools, sendable_thoughts, text_of
+from plane.dialects._carrying import (
+    data_uri,
+    from_uri,
+    joined,
+    leave_hints,
+    offered_tools,
+    sendable_thoughts,
+    set_hints_apart,
+    text_of,
+)
 from plane.dialects._cohere_wire import Asked, Content, Source, Turn, WireCall
 from plane.dialects._json import read_asked, unknown_members
 
@@ -41,6 +50,8 @@ __all__ = ["FAMILY", "read_request", "write_request"]
 FAMILY = "cohere"
 OWN = ("documents", "citation_options", "safety_mode", "priority")
 """Members that only Cohere has; a caller of another dialect that sends them as extras means them."""
+HINTS = frozenset(["citation_options", "priority"])
+"""Those of them that change nothing in what the model says."""
 KNOWN = frozenset(["model", "stream", *Asked.__struct_fields__])
 PLAIN = (
     ("max_tokens", "max_tokens"),
@@ -64,6 +75,7 @@ def read_request(body: bytes, model: str, stream: bool) -> Request:
     """Return what a caller asks for."""
     asked = read_asked(_asked, body)
     request = Request(model, [], stream=stream, usage_wanted=True, extras=unknown_members(body, KNOWN))
+    set_hints_apart(request, HINTS)
     for turn in asked.messages:
         read_turn(turn, request)
     for field, name in PLAIN:
@@ -195,10 +207,10 @@ def write_request(request: Request, carry: Carry) -> bytes:
     if request.top_logprobs:
         carry.drop("top_logprobs")
     leave_hints(request, carry)
-    for name, text in request.extras.items():
+    for name, text in (request.extras | request.hints).items():
         if name in OWN:
             body[name] = Raw(text.encode())
-        else:
+        elif name in request.extras:
             carry.drop(name)
     if messages.documents:
         body["documents"] = [*own_documents(request), *messages.documents]

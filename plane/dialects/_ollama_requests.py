@@ -32,7 +32,15 @@ from plane.canonical import (
     pack_call_id,
     unpack_call_id,
 )
-from plane.dialects._carrying import as_object, joined, leave_hints, offered_tools, sendable_thoughts, text_of
+from plane.dialects._carrying import (
+    as_object,
+    joined,
+    leave_hints,
+    offered_tools,
+    sendable_thoughts,
+    set_hints_apart,
+    text_of,
+)
 from plane.dialects._json import read_asked, unknown_members
 from plane.dialects._ollama_wire import Asked, Settings, Turn
 
@@ -43,6 +51,14 @@ OWN = ("keep_alive", "truncate", "shift")
 """Members that only Ollama has; a caller of another dialect that sends them as extras means them."""
 SETTING = "options."
 """Before the names of extras that stand in `options`."""
+HINTS = frozenset(
+    [
+        *OWN,
+        *(f"{SETTING}{name}" for name in ("num_ctx", "num_keep", "num_batch", "num_gpu", "main_gpu", "num_thread")),
+        *(f"{SETTING}{name}" for name in ("numa", "use_mmap", "use_mlock", "low_vram", "f16_kv", "vocab_only")),
+    ]
+)
+"""How a server loads and runs a model; nothing to one that does so itself."""
 KNOWN = frozenset(["model", "stream", *Asked.__struct_fields__])
 PLAIN = (
     ("temperature", "temperature"),
@@ -77,6 +93,7 @@ def read_request(body: bytes, model: str, stream: bool) -> Request:
     for turn in asked.messages or ():
         history.add(turn)
     read_settings(asked.options or {}, request)
+    set_hints_apart(request, HINTS)
     request.tools = [
         Tool(
             tool.function.name,
@@ -234,12 +251,12 @@ def write_settings(request: Request, carry: Carry, preset: dict[str, Any], body:
             options[name] = value
     if request.stop:
         options["stop"] = request.stop
-    for name, text in request.extras.items():
+    for name, text in (request.extras | request.hints).items():
         if name in OWN:
             body[name] = Raw(text.encode())
         elif name.startswith(SETTING):
             options[name.removeprefix(SETTING)] = Raw(text.encode())
-        else:
+        elif name in request.extras:
             carry.drop(name)
     if options:
         body["options"] = options

@@ -160,9 +160,11 @@ def test_what_has_no_place_is_refused_by_its_name_or_dropped_and_named(asked_for
     assert carry.names == [name]
 
 
-def test_a_callers_own_settings_are_extras_by_their_path() -> None:
-    asked_for = read(messages=[], options={"num_ctx": 8, "num_predict": -1, "temperature": 1}, keep_alive="5m")
-    assert asked_for.extras == {"options.num_ctx": "8", "keep_alive": '"5m"'}
+def test_a_callers_own_settings_are_extras_or_hints_by_their_path() -> None:
+    options = {"num_ctx": 8, "num_predict": -1, "temperature": 1, "mirostat": 1}
+    asked_for = read(messages=[], options=options, keep_alive="5m")
+    assert asked_for.extras == {"options.mirostat": "1"}
+    assert asked_for.hints == {"options.num_ctx": "8", "keep_alive": '"5m"'}
     assert (asked_for.max_tokens, asked_for.temperature) == (None, 1.0)
 
 
