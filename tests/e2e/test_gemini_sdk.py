@@ -3,24 +3,28 @@
 import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import pytest_asyncio
+from anthropic import Anthropic
 from google import genai
 from google.genai import errors, types
 from openai import OpenAI, RateLimitError
 
 from tests.e2e.harness import KEYS, PROVIDER_KEY, Gateway, digest, gateway, post
-from tests.providers import gemini
+from tests.providers import anthropic, gemini
 from tests.providers.scripted import Upstream
 
 CONFIG = """
 providers:
   google: {{dialect: gemini, base_url: "http://127.0.0.1:{google}", credential: env:PROVIDER_KEY}}
   openai: {{dialect: openai, base_url: "http://127.0.0.1:{openai}/v1", credential: env:PROVIDER_KEY}}
+  claude: {{dialect: anthropic, base_url: "http://127.0.0.1:{claude}", credential: env:PROVIDER_KEY}}
 models:
   native: {{targets: [{{provider: google, model: gemini-3-flash}}]}}
   crossed: {{targets: [{{provider: openai, model: scripted-small}}]}}
+  thinker: {{targets: [{{provider: claude, model: claude-haiku-4-5}}]}}
 consumers:
   alice: {{keys: [{{sha256: {alice}}}], models: ["*"]}}
   bob: {{keys: [{{sha256: {bob}}}], models: ["native"]}}
@@ -40,23 +44,30 @@ class World:
     gateway: Gateway
     google: Upstream
     openai: Upstream
+    claude: Upstream
 
 
 @pytest.fixture(scope="module")
 def shared_world() -> Iterator[World]:
-    with Upstream(default=(gemini.answers,)) as google, Upstream() as openai:
+    claude_answers = (anthropic.answers(PROVIDER_KEY),)
+    with (
+        Upstream(default=(gemini.answers,)) as google,
+        Upstream() as openai,
+        Upstream(default=claude_answers) as claude,
+    ):
         keys = {name: digest(KEYS[name]) for name in ("alice", "bob")}
-        with gateway(CONFIG.format(google=google.port, openai=openai.port, **keys)) as running:
-            yield World(running, google, openai)
+        ports = {"google": google.port, "openai": openai.port, "claude": claude.port}
+        with gateway(CONFIG.format(**ports, **keys)) as running:
+            yield World(running, google, openai, claude)
 
 
 @pytest.fixture
 def world(shared_world: World) -> Iterator[World]:
-    shared_world.google.forget()
-    shared_world.openai.forget()
+    upstreams = (shared_world.google, shared_world.openai, shared_world.claude)
+    for upstream in upstreams:
+        upstream.forget()
     yield shared_world
-    assert shared_world.google.failures == []
-    assert shared_world.openai.failures == []
+    assert [upstream.failures for upstream in upstreams] == [[], [], []]
 
 
 def options(world: World, prefix: str = "") -> types.HttpOptions:
@@ -182,7 +193,7 @@ def test_texts_are_embedded_by_another_vendor(client: genai.Client) -> None:
 
 
 def test_models_are_listed_for_the_key(client: genai.Client, world: World) -> None:
-    assert [model.name for model in client.models.list()] == ["models/crossed", "models/native"]
+    assert [model.name for model in client.models.list()] == ["models/crossed", "models/native", "models/thinker"]
     assert client.models.get(model="native").display_name == "native"
     with genai.Client(api_key=KEYS["bob"], http_options=options(world, "/genai")) as bob:
         assert [model.name for model in bob.models.list()] == ["models/native"]
@@ -246,6 +257,28 @@ def test_without_alt_sse_a_stream_is_one_json_array(world: World, model: str) ->
     texts = [part["text"] for chunk in chunks for part in chunk["candidates"][0]["content"]["parts"]]
     assert "".join(texts) == "You said: hello"
     assert chunks[-1]["candidates"][0]["finishReason"] == "STOP"
+
+
+def get_weather(city: str) -> str:
+    """Look up the weather of a city."""
+    return f"sunny in {city}"
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_claudes_signed_thoughts_survive_a_tool_loop_of_googles_sdk(
+    client: genai.Client, world: World, streams: bool
+) -> None:
+    thinking = types.ThinkingConfig(thinking_budget=2048, include_thoughts=True)
+    config = types.GenerateContentConfig(tools=[get_weather], thinking_config=thinking, max_output_tokens=4096)
+    chat = client.chats.create(model="thinker", config=config)
+    if streams:
+        text = "".join(chunk.text or "" for chunk in chat.send_message_stream("the weather in Paris?"))
+    else:
+        text = chat.send_message("the weather in Paris?").text
+    assert "sunny in Paris" in text
+    asked = world.claude.requests[1].json()
+    assert asked["thinking"]["type"] == "enabled"
+    assert asked["messages"][1]["content"] == [anthropic.THOUGHT, anthropic.CALL]
 
 
 # --- callers of another dialect, before Gemini
@@ -318,3 +351,22 @@ def test_googles_errors_and_its_delay_reach_openais_callers(openai_client: OpenA
 def test_openais_callers_embed_with_gemini(openai_client: OpenAI) -> None:
     answer = openai_client.embeddings.create(model="native", input=["a", "bcd"])
     assert [entry.embedding for entry in answer.data] == [[1.0, 0.5], [3.0, 0.5]]
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_signatures_survive_a_tool_loop_of_anthropics_callers(world: World, streams: bool) -> None:
+    tools: list[Any] = [{"name": "look_up", "input_schema": {"type": "object", "properties": {}}}]
+    question: Any = {"role": "user", "content": "please look_up"}
+    asked: dict[str, Any] = {"model": "native", "max_tokens": 500, "tools": tools}
+    with Anthropic(base_url=world.gateway.url, api_key=KEYS["alice"], timeout=20, max_retries=0) as claude:
+        if streams:
+            with claude.messages.stream(messages=[question], **asked) as stream:
+                said = stream.get_final_message()
+        else:
+            said = claude.messages.create(messages=[question], **asked)
+        assert said.stop_reason == "tool_use"
+        call = said.content[-1]
+        result = {"type": "tool_result", "tool_use_id": call.id, "content": "done"}
+        talk = [question, {"role": "assistant", "content": said.content}, {"role": "user", "content": [result]}]
+        answer = claude.messages.create(messages=talk, **asked)
+    assert "".join(block.text for block in answer.content) == 'The tools said: {"output": "done"}'
