@@ -5,6 +5,7 @@ Where both speak the same dialect none of this is used: bytes pass through.
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -34,6 +35,10 @@ from plane.way import Way
 __all__ = ["TranslatedStream", "Translation", "body_for"]
 
 CHAT = "chat"
+EVENTS = b"text/event-stream"
+COMMENT = b": still here\n\n"
+QUIET = 5.0
+"""See `TranslatedStream`."""
 NOT_CONTENT = (Started, PartEnded, UsageCounted, Failed)
 """Events that give the caller nothing of the answer; a part that starts does so only if it is a tool call."""
 
@@ -64,6 +69,7 @@ class Translation:
         else:
             self.request = self.speaker.read_request(exchange.body, exchange.model_name)
         self.caller.read_head(exchange, self.request)
+        self.quiet = QUIET if self.caller.stream_type(exchange) == EVENTS else None
         self.carry = Carry()
         self.provider: Any = None
         self.listener: Any = None
@@ -123,7 +129,7 @@ class Translation:
     def stream(self) -> TranslatedStream:
         """Return what turns the target's stream into the caller's."""
         self._stream = TranslatedStream(
-            self.listener.event_reader(self.carry), self.speaker.event_writer(self.request), self.secret
+            self.listener.event_reader(self.carry), self.speaker.event_writer(self.request), self.secret, self.quiet
         )
         return self._stream
 
@@ -133,10 +139,18 @@ class Translation:
 
 
 class TranslatedStream(StreamScan):
-    """A provider's stream on its way to a caller of another dialect; see `StreamScan`."""
+    """A provider's stream on its way to a caller of another dialect; see `StreamScan`.
 
-    def __init__(self, reader: EventReader, writer: EventWriter, secret: bytes = b"") -> None:
+    quiet: seconds without a word for the caller, after which a provider that sends what says nothing (pings, comments)
+    is passed on as a comment, so that nobody on the way takes the stream for dead; None where that is not possible.
+    """
+
+    def __init__(
+        self, reader: EventReader, writer: EventWriter, secret: bytes = b"", quiet: float | None = None
+    ) -> None:
         super().__init__()
+        self._quiet = quiet
+        self._spoke = monotonic()
         self.reader = reader
         self.writer = writer
         self.secret = secret
@@ -155,7 +169,16 @@ class TranslatedStream(StreamScan):
             events = self.reader.feed(chunk)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise bad_answer() from None
-        return self._written(events) if events else b""
+        if events:
+            return self._written(events)
+        return self._sign_of_life()
+
+    def _sign_of_life(self) -> bytes:
+        """Return a comment where the caller has heard nothing for long, else b""."""
+        if self._quiet is None or self.done or monotonic() - self._spoke < self._quiet:
+            return b""
+        self._spoke = monotonic()
+        return COMMENT
 
     def flush(self) -> bytes:
         """Return what ends the caller's stream, where the provider's has ended; that it broke off is told."""
@@ -189,6 +212,8 @@ class TranslatedStream(StreamScan):
             elif not self.content and is_content(event):
                 self.content = True
         data = self.writer.write(events)
+        if data:
+            self._spoke = monotonic()
         return data + self._end() if self.done else data
 
     def _end(self) -> bytes:

@@ -126,6 +126,13 @@ class ChoiceState:
         self.called = False
         self.stopped = False
 
+    def place_of(self, call_id: str | None, is_named: bool) -> int:
+        """Return the index of a call whose pieces have none: by its id, else the last, or a new one if it begins."""
+        for index, call in self.calls.items():
+            if call_id and call.id == call_id:
+                return index
+        return len(self.calls) if call_id or is_named else len(self.calls) - 1
+
 
 class EventReader:
     """Reads a provider's stream, with all that servers that say they are compatible were seen to do."""
@@ -244,7 +251,7 @@ class EventReader:
         """Take a piece of a tool call: of a new one where no index or id of a known one says otherwise."""
         told = piece.function or piece.custom
         name = told.name if told is not None else ""
-        key = piece.index if piece.index is not None else len(state.calls) - (0 if piece.id or name else 1)
+        key = piece.index if piece.index is not None else state.place_of(piece.id, bool(name))
         call = state.calls.get(key)
         if call is not None and piece.id and name and call.part >= 0 and piece.id != call.id:
             key = max(state.calls) + 1  # Every call has index 0 at some servers.

@@ -321,3 +321,27 @@ def test_a_name_counts_for_its_own_event_only_and_only_with_data():
     assert not scan.done
     scan.flush()
     assert scan.done
+
+
+@pytest.mark.parametrize(
+    ("events", "content"),
+    [
+        (b"", False),
+        (b": ping\n\n", False),
+        (b'data: {"choices":[{"delta":{"role":"assistant","content":""}}]}\n\n', False),
+        (b'data: {"choices":[],"prompt_filter_results":[]}\n\n', False),
+        (b'data: {"choices":[{"delta":{"content":"Hi"}}]}\n\n', True),
+        (b'data: {"choices":[{"delta":{"tool_calls":[{"index":0}]}}]}\n\n', True),
+        (b'data: {"choices":[{"delta":{"reasoning_content":"Hm"}}]}\n\n', True),
+        (b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n', True),
+        (b'data: {"choices":[{"text":"Hi"}]}\n\n', True),
+        (b'data: {"error":{"message":"no"}}\n\n', False),
+        (b'data: {"candidates":[]}\n\n', True),
+        (b'event: message_start\ndata: {"type":"message_start"}\n\n', False),
+        (b'event: content_block_delta\ndata: {"type":"content_block_delta"}\n\n', True),
+    ],
+)
+def test_content_is_told_from_what_comes_before_an_answer(events: bytes, content: bool) -> None:
+    scan = EventScan(marks=Marks(heads=frozenset({b"message_start"})))
+    scan.feed(events)
+    assert scan.content is content

@@ -131,6 +131,14 @@ def test_whole_calls_without_id_or_index_are_calls_of_their_own() -> None:
     assert Stopped("tool_calls") in events
 
 
+def test_pieces_without_index_go_by_their_id() -> None:
+    def piece(name: str, arguments: str) -> bytes:
+        return chunk({"tool_calls": [{"id": name, "function": {"name": name, "arguments": arguments}}]})
+
+    events = read(piece("a", "{") + piece("a", "}") + piece("b", "{}") + chunk({}, "tool_calls"))
+    assert answer_of(events).choices[0].parts == [ToolCall("a", "a", "{}"), ToolCall("b", "b", "{}")]
+
+
 def test_calls_that_all_have_index_0_are_told_apart_by_their_ids() -> None:
     calls = [{"index": 0, "id": name, "function": {"name": name, "arguments": "{}"}} for name in ("a", "b")]
     events = read(chunk({"tool_calls": [calls[0]]}) + chunk({"tool_calls": [calls[1]]}, "tool_calls"))

@@ -8,6 +8,10 @@ from typing import Any
 
 import pytest
 
+from plane.canonical import Carry, Request
+from plane.dialects._openai_chat import OpenAIChat
+from plane.dialects.anthropic import Anthropic, Options
+from plane.translate import TranslatedStream
 from tests.plane.conftest import Starter
 from tests.plane.rig import CallerEnd, Gateway, Peer, answer, body_of, consumer
 from tests.plane.splits import splits
@@ -283,3 +287,24 @@ def test_the_next_target_may_speak_another_dialect(start: Starter) -> None:
     peer.say(answer(said))
     assert body_of(caller.take()) == said
     assert gateway.is_at_rest()
+
+
+@pytest.mark.parametrize(("quiet", "told"), [(0.0, b": still here\n\n"), (60.0, b""), (None, b"")])
+def test_a_provider_s_pings_keep_a_quiet_stream_alive(quiet: float | None, told: bytes) -> None:
+    reader = Anthropic(Options()).translators["chat"].event_reader(Carry())
+    writer = OpenAIChat().event_writer(Request("m", []))
+    stream = TranslatedStream(reader, writer, quiet=quiet)
+    assert stream.feed(STREAM[:300])
+    assert stream.feed(event("ping")) in (told, b"")
+    assert stream.feed(event("ping")) == told
+
+
+def test_content_is_told_from_what_comes_before_it() -> None:
+    reader = Anthropic(Options()).translators["chat"].event_reader(Carry())
+    stream = TranslatedStream(reader, OpenAIChat().event_writer(Request("m", [])))
+    begin = STREAM.index(b"event: content_block_delta")
+    stream.feed(STREAM[:begin])
+    assert not stream.content
+    stream.feed(STREAM[begin:])
+    assert stream.content
+    assert stream.done
