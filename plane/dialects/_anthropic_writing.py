@@ -41,6 +41,7 @@ PICTURES = frozenset(["image/jpeg", "image/png", "image/gif", "image/webp"])
 SERVICE_TIERS = {"auto": "auto", "default": "standard_only"}
 LACKING = ("seed", "presence_penalty", "frequency_penalty", "logprobs", "top_logprobs")
 MAX_BREAKPOINTS = 4
+CACHE_CONTROL = b'"cache_control"'
 
 BAD_ID = re.compile(r"[^A-Za-z0-9_-]")
 BAD_NAME = re.compile(r"[^A-Za-z0-9_-]")
@@ -87,8 +88,10 @@ def write_request(request: Request, carry: Carry, thinks: Thinks, *, system_turn
         write_settings(request, body, carry)
     for name in request.extras:
         carry.drop(name)
-    order_breakpoints(body, carry)
-    return msgspec.json.encode(body)
+    written = msgspec.json.encode(body)
+    if CACHE_CONTROL in written and order_breakpoints(body, carry):
+        written = msgspec.json.encode(body)
+    return written
 
 
 def write_settings(request: Request, body: Json, carry: Carry) -> None:
@@ -97,15 +100,18 @@ def write_settings(request: Request, body: Json, carry: Carry) -> None:
         body["stream"] = True
     if request.stop:
         body["stop_sequences"] = request.stop
-    user = request.user or request.metadata.get("user_id", "")
+    user = request.user
+    if request.metadata:
+        user = user or request.metadata.get("user_id", "")
+        if request.metadata.keys() != {"user_id"}:
+            carry.hint("metadata")
     if user:
         body["metadata"] = {"user_id": user}
-    if request.metadata.keys() - {"user_id"}:
-        carry.hint("metadata")
-    if request.service_tier in SERVICE_TIERS:
-        body["service_tier"] = SERVICE_TIERS[request.service_tier]
-    elif request.service_tier:
-        carry.hint("service_tier")
+    if request.service_tier:
+        if request.service_tier in SERVICE_TIERS:
+            body["service_tier"] = SERVICE_TIERS[request.service_tier]
+        else:
+            carry.hint("service_tier")
     if request.cache_key:
         carry.hint("prompt_cache_key")
     if request.store:
@@ -150,7 +156,7 @@ class Writer:
         if self.turns and self.turns[-1]["role"] == role:
             blocks = self.turns[-1]["content"] + blocks
             self.turns.pop()
-        if role == "user":
+        if role == "user" and len(blocks) > 1:
             blocks.sort(key=lambda block: block["type"] != "tool_result")
         self.turns.append({"role": role, "content": blocks})
 
@@ -344,22 +350,26 @@ def schema_of(text: str) -> Json | Raw:
     return Raw(text.encode()) if "type" in members else {"type": "object", **members}
 
 
-def order_breakpoints(body: Json, carry: Carry) -> None:
-    """Keep Anthropic's rules of breakpoints: four at most, and those of an hour before those of five minutes."""
+def order_breakpoints(body: Json, carry: Carry) -> bool:
+    """Keep Anthropic's rules of breakpoints: four at most, and those of an hour before those of five minutes.
+
+    Tell whether anything of the body was changed.
+    """
     holders = [tool for tool in body.get("tools", ()) if "cache_control" in tool]
     system = body.get("system")
     if isinstance(system, list):
         holders += [block for block in system if "cache_control" in block]
     holders += [block for turn in body["messages"] for block in turn["content"] if "cache_control" in block]
-    if not holders:
-        return
+    changed = len(holders) > MAX_BREAKPOINTS
     for holder in holders[:-MAX_BREAKPOINTS]:
         del holder["cache_control"]
-        carry.hint("cache_control")
     short = False
     for holder in holders[-MAX_BREAKPOINTS:]:
         if "ttl" not in holder["cache_control"]:
             short = True
         elif short:
             holder["cache_control"] = {"type": "ephemeral"}
-            carry.hint("cache_control")
+            changed = True
+    if changed:
+        carry.hint("cache_control")
+    return changed
