@@ -76,10 +76,11 @@ class Reader:
         self._names = carry.tool_names
         self._splitter = EventSplitter()
         self._counted: Counted | None = None
-        self._places: dict[int, int] = {}  # Index of a block -> index of its part; blocks that nobody knows have none.
-        self._open: list[int] = []
+        # Index of an open block -> index and kind of its part; blocks that nobody knows have none.
+        self._places: dict[int, tuple[int, str]] = {}
         self._input: dict[int, str] = {}  # Arguments that came with the start of a call, until others come.
         self._parts = 0
+        self._begun = False
         self._end: Delta | None = None
         self._over = False
 
@@ -113,17 +114,17 @@ class Reader:
         kind = event.type
         if kind == "content_block_delta":
             if event.delta is not None:
-                self._delta(self._places.get(event.index, -1), event.delta, found)
+                self._delta(event.index, event.delta, found)
         elif kind == "content_block_start":
             if event.content_block is not None:
                 self._begin(event.index, event.content_block, found)
         elif kind == "content_block_stop":
-            self._close(self._places.get(event.index, -1), found)
+            self._close(event.index, found)
         elif kind == "message_start" and event.message is not None:
             message = event.message
             if message.usage is not None:
                 self._count(message.usage)
-            found.append(Started(message.id, message.model, 0, self.usage))
+            self._start(message.id, message.model, found)
         elif kind == "message_delta":
             if event.usage is not None:
                 self._count(event.usage)
@@ -138,13 +139,20 @@ class Reader:
         self._counted = merged(self._counted, counted)
         self.usage = usage_of(self._counted)
 
+    def _start(self, message_id: str, model: str, found: list[Event]) -> None:
+        if not self._begun:
+            self._begun = True
+            found.append(Started(message_id, model, 0, self.usage))
+
     def _begin(self, index: int, block: Block, found: list[Event]) -> None:
+        self._start("", "", found)
+        self._close(index, found)
         kind = KINDS.get(block.type)
         if kind is None:
             return
-        place = self._places[index] = self._parts
+        place = self._parts
+        self._places[index] = (place, kind)
         self._parts += 1
-        self._open.append(place)
         if kind == "tool_call":
             name = self._names.get(block.name, block.name)
             found.append(PartStarted(place, "tool_call", block.id, name))
@@ -162,37 +170,33 @@ class Reader:
             if block.signature:
                 found.append(SignatureDelta(place, block.signature, FAMILY))
 
-    def _delta(self, place: int, delta: Delta, found: list[Event]) -> None:
-        if place < 0:
-            return
-        kind = delta.type
-        if kind == "text_delta":
+    def _delta(self, index: int, delta: Delta, found: list[Event]) -> None:
+        place, kind = self._places.get(index, (-1, ""))
+        if kind == "text":
             if delta.text:
                 found.append(TextDelta(place, delta.text))
-        elif kind == "input_json_delta":
+        elif kind == "tool_call":
             if delta.partial_json:
                 self._input.pop(place, None)
                 found.append(ArgumentsDelta(place, delta.partial_json))
-        elif kind == "thinking_delta":
+        elif kind == "thinking":
             if delta.thinking:
                 found.append(ThinkingDelta(place, delta.thinking))
-        elif kind == "signature_delta" and delta.signature:
-            found.append(SignatureDelta(place, delta.signature, FAMILY))
+            elif delta.signature:
+                found.append(SignatureDelta(place, delta.signature, FAMILY))
 
-    def _close(self, place: int, found: list[Event]) -> None:
-        if place in self._open:
-            self._open.remove(place)
+    def _close(self, index: int, found: list[Event]) -> None:
+        if index in self._places:
+            place, _ = self._places.pop(index)
             if place in self._input:
                 found.append(ArgumentsDelta(place, self._input.pop(place)))
             found.append(PartEnded(place))
 
-    def _close_all(self, found: list[Event]) -> None:
-        for place in list(self._open):
-            self._close(place, found)
-
     def _stop(self, found: list[Event]) -> None:
         self._over = True
-        self._close_all(found)
+        self._start("", "", found)
+        for index in list(self._places):
+            self._close(index, found)
         end = self._end or Delta()
         details = end.stop_details
         if details is not None and details.explanation:
