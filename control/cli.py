@@ -4,12 +4,14 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from control import keys
+from control.catalogue import COLUMNS, catalogue
 from control.console import ask
 from control.datadir import CONSOLE, DataError
 from control.launch import launch
@@ -188,6 +190,23 @@ def status(data: Path, output: str) -> int:
             usage = [{**row, "cost_usd": usd(row["cost_nano"])} for row in answer["usage"]]
             _print_table(usage, tuple(name for name in usage[0] if name != "cost_nano"))
     return 0 if code == 200 else 1
+
+
+@headgate.command()
+@click.option("--provider", metavar="VENDOR", help="Only what this vendor sells.")
+@_output_option
+def models(provider: str | None, output: str) -> int:
+    """Show the models that vendors sell: what they cost, in dollars for a million tokens, and how much they can read.
+
+    It is what the installed price list says; nothing is asked over the network. A target with one of these models is
+    priced without a price of its own.
+    """
+    rows = catalogue(datetime.now(UTC), provider)
+    if output == "json":
+        _print_json(rows)
+    else:
+        _print_table(rows, COLUMNS)
+    return 0
 
 
 @headgate.command()

@@ -13,6 +13,7 @@ import msgspec
 
 from control.check import Words, unusable
 from control.shape import Shape
+from control.vendors import unplaced, with_vendors
 from control.yaml_marks import MAX_BYTES, Document, parse
 from core import consistent
 from core.errors import ConfigError
@@ -28,7 +29,8 @@ BARE = re.compile(r"[A-Za-z0-9_-]+")
 class Loaded(NamedTuple):
     """A config that is whole, and where it came from.
 
-    static: what is read once at start. config: what a snapshot carries. sources: the files read.
+    static: what is read once at start. config: what a snapshot carries, with what its vendors tell. sources: the files
+    read.
     """
 
     static: Static
@@ -90,7 +92,7 @@ def _load(path: Path, words: Words) -> Loaded:
         return file.name, *file.document.locate(at)
 
     whole = len(files) == len(sources) and all(_is_known(file.document.data) for file in files)
-    for problem in [*consistent.problems_of(merged, whole=whole), *unusable(merged, words)]:
+    for problem in [*consistent.problems_of(merged, whole=whole), *unusable(merged, words), *unplaced(merged)]:
         if problem.path not in wrong:
             other = ", at {}:{}:{}".format(*place(problem.other)) if problem.other else ""
             lines.append(_Line(*place(problem.path), problem.path, problem.reason + other))
@@ -100,7 +102,7 @@ def _load(path: Path, words: Words) -> Loaded:
         raise ConfigError([str(line) for line in sorted(lines, key=lambda line: line[:3])])
     static = msgspec.convert({key: value for key, value in merged.items() if key in STATIC}, Static)
     config = msgspec.convert({key: value for key, value in merged.items() if key in SECTIONS}, Config)
-    return Loaded(static, config, tuple(sources))
+    return Loaded(static, with_vendors(config), tuple(sources))
 
 
 def _sources(path: Path) -> list[Path]:

@@ -1,9 +1,12 @@
 """The proof of a config: it is loaded, checked, cut and built once, before any worker sees it."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from control.load import load
+from control.prices import priced
+from control.vendors import vendors
 from core.model import Config
 from core.snapshot import Snapshot, build
 from plane.compile import compile_snapshot, known_words
@@ -20,7 +23,8 @@ class Proof(NamedTuple):
 
 def prove(path: Path) -> Proof:
     """Load `path` and build its runtime once, without secrets, as every worker will; ConfigError with every problem."""
-    config = load(path, known_words()).config
+    lists = {word: vendor.prices for word, vendor in vendors().items()}
+    config = priced(load(path, known_words()).config, lists, datetime.now(UTC))
     snapshot = build(config, 1)
     compile_snapshot(snapshot, None)
     return Proof(config, snapshot)

@@ -289,12 +289,14 @@ class Breaker(_Part, frozen=True):
 class Provider(_Part, frozen=True):
     """A vendor of models: the dialect it speaks, where, and with whose credentials: one, or a pool of them.
 
-    also: further dialects that it speaks at the same address; a call in one of these passes through untranslated.
-    options: of the dialects, as their pages in the docs list them. headers: lines that every request to it gets.
+    vendor: whose rows tell what is not written here, once the config is loaded. also: further dialects that it speaks
+    at the same address; a call in one of these passes through untranslated. options: of the dialects, as their pages in
+    the docs list them. headers: lines that every request to it gets.
     """
 
-    dialect: Word
-    base_url: Url
+    vendor: Word | None = None
+    dialect: Word | None = None
+    base_url: Url | None = None
     also: tuple[Word, ...] = ()
     options: dict[Word, OptionValue] = field(default_factory=dict)
     credential: Secret | None = None

@@ -219,7 +219,7 @@ class Compiler:
         path = f"providers.{name}"
         speaks = self.speaks(config, path)
         secrets = [self.secret(reference, place) for place, reference in pool_of(config, path)]
-        origin, host, base = self.origin(config.base_url, config.ca, config.max_connections, f"{path}.base_url")
+        origin, host, base = self.origin(config.base_url or "", config.ca, config.max_connections, f"{path}.base_url")
         ways: dict[str, Way] = {}
         if speaks:
             for secret in secrets:
@@ -259,7 +259,7 @@ class Compiler:
     def speaks(self, config: Provider, path: str) -> list[tuple[Dialect, Any]]:
         """Build a provider's dialects, each with the options that it has; an option that none has is a problem."""
         speaks = []
-        words = (config.dialect, *config.also)
+        words = (config.dialect or "", *config.also)
         unknown = set(config.options)
         for index, word in enumerate(words):
             where = f"{path}.also[{index - 1}]" if index else f"{path}.dialect"

@@ -16,10 +16,14 @@ cdef class OpenAI(Dialect):
     @cython.locals(body=bytes, spans=list, options=tuple, name=tuple)
     cpdef bytes write(self, Exchange exchange, Target target)
     cpdef scan(self, Exchange exchange)
-    @cython.locals(start=Py_ssize_t, end=Py_ssize_t)
+    @cython.locals(start=Py_ssize_t, end=Py_ssize_t, usage=Usage, tier=bytes, spans=list)
     cpdef Usage usage(self, Exchange exchange)
     cpdef bytes error(self, object error)
     cpdef bytes error_event(self, object error)
 
 
 cdef bytes with_usage(bytes options)
+@cython.locals(at=Py_ssize_t, start=Py_ssize_t, end=Py_ssize_t)
+cdef bytes tier_of(bytes reply, Py_ssize_t after)
+@cython.locals(field=tuple)
+cdef long long cached_by_field(list headers)

@@ -32,6 +32,10 @@ MAX_EVENT = 16 * 1024 * 1024
 """Bytes of one event; a longer one ends the stream with an error."""
 
 USAGE = b"usage"
+TIER = b"service_tier"
+USUAL_TIERS = (b'"default"', b'"auto"', b'"standard"', b"null")
+"""Tiers, as JSON, that are not kept, since they are what most calls have."""
+CACHED_FIELD = b"fireworks-cached-prompt-tokens"
 ROUTED = (b"model", b"stream", b"stream_options")
 INCLUDE_USAGE = b'"stream_options":{"include_usage":true}'
 
@@ -117,24 +121,32 @@ class OpenAI(Dialect):
     def usage(self, exchange: Exchange) -> Usage | None:
         """Return what the upstream says the call used; None where it does not say, or was cut short."""
         counted: Counted | None = None
+        tier = b""
         try:
             if exchange.scan is not None:
                 said = exchange.scan.usage
                 if said and (exchange.answer_ended or exchange.scan.done):
-                    start, end = scan(said, (b"usage",))[0]
-                    counted = self.counted.decode(said[start:end])
+                    spans = scan(said, (USAGE, TIER))
+                    counted = self.counted.decode(said[spans[0][0] : spans[0][1]])
+                    tier = said[spans[1][0] : spans[1][1]] if spans[1][0] >= 0 else b""
             elif exchange.reply and exchange.answer_status < 300:
                 start, end = last_member(exchange.reply, USAGE)
                 if start >= 0:
                     counted = self.counted.decode(exchange.reply[start:end])
+                    tier = tier_of(exchange.reply, end)
         except (msgspec.MsgspecError, GatewayError, RecursionError, UnicodeDecodeError):
             return None  # An answer that is not JSON says nothing of its usage; it is relayed all the same.
-        if counted is None or counted.prompt_tokens is None:
+        if counted is None or (counted.prompt_tokens is None and counted.input_tokens is None):
             if exchange.route.operation.kind == "rerank":
                 return rerank_usage(exchange.reply)
             if counted is None:
                 return None
-        return usage_of(counted, reasoning_counted=self.can.reasoning_counted)
+        usage = usage_of(counted, reasoning_counted=self.can.reasoning_counted)
+        if usage.cache_read == 0 and exchange.answer_headers is not None:
+            usage.cache_read = min(cached_by_field(exchange.answer_headers), usage.input_total)
+        if tier and tier not in USUAL_TIERS:
+            usage.service_tier = tier[1:-1].decode("latin-1")[:32]
+        return usage
 
     def read_fault(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Fault:
         """Return what a provider's error answer says."""
@@ -148,6 +160,24 @@ class OpenAI(Dialect):
     def error_event(self, error: GatewayError) -> bytes:
         """Return the event that ends a stream which broke off; no ``[DONE]`` follows."""
         return b"data: %b\n\n" % self.error(error)
+
+
+def tier_of(reply: bytes, after: int) -> bytes:
+    """Return the JSON of an answer's service tier, b"" if none stands behind its usage, where OpenAI writes it."""
+    at = reply.find(b'"service_tier"', after)
+    if at < 0:
+        return b""
+    start = reply.find(b'"', at + 14)
+    end = reply.find(b'"', start + 1)
+    return reply[start : end + 1] if reply[at + 14 : start].strip() == b":" and end > 0 else b""
+
+
+def cached_by_field(headers: list[tuple[bytes, bytes]]) -> int:
+    """Return the count of cache reads that Fireworks writes into the head of an answer, 0 if there is none."""
+    for field in headers:
+        if len(field[0]) == len(CACHED_FIELD) and field[0].lower() == CACHED_FIELD and field[1].isdigit():
+            return int(field[1][:12])
+    return 0
 
 
 def with_usage(options: bytes) -> bytes:
