@@ -292,6 +292,7 @@ class Provider(_Part, frozen=True):
     vendor: whose rows tell what is not written here, once the config is loaded. also: further dialects that it speaks
     at the same address; a call in one of these passes through untranslated. options: of the dialects, as their pages in
     the docs list them. headers: lines that every request to it gets.
+    files: it keeps callers' files, batches and conversations; one provider can.
     """
 
     vendor: Word | None = None
@@ -302,6 +303,7 @@ class Provider(_Part, frozen=True):
     credential: Secret | None = None
     credentials: tuple[Secret, ...] = ()
     headers: dict[HeaderName, HeaderValue] = field(default_factory=dict)
+    files: bool = False
     ca: File | None = None
     max_connections: Connections = 1024
 

@@ -10,6 +10,7 @@ from core.errors import GatewayError
 from plane.clean import Cleaner, without
 from plane.exchange import Exchange
 from plane.http1.framing import HOP_BY_HOP
+from plane.kept import wrapped
 
 __all__ = ["accept", "accept_estimate", "accept_stream", "accept_translated", "duration_text", "refuse", "send"]
 
@@ -41,6 +42,8 @@ def accept(exchange: Exchange) -> None:
     exchange.status = exchange.answer_status
     exchange.reply = exchange.take_answer()
     exchange.fields = fields_of(exchange)
+    if exchange.keeps and exchange.status < 300:
+        exchange.reply = wrapped(exchange)
     if exchange.status >= 400 and exchange.route.needs_model:
         exchange.error = "upstream_error"
         exchange.reply = without(exchange.reply, exchange.target.secret)

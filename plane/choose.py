@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from core.errors import GatewayError
 from plane.exchange import Exchange
+from plane.kept import keepers
 from plane.mirror import mirror
 from plane.runtime import Model, Target
 
@@ -13,9 +14,17 @@ __all__ = ["choose"]
 def choose(exchange: Exchange) -> None:
     """Rank the candidates; GatewayError 503 where all are drained."""
     route = exchange.route
-    if route.needs_model:
+    if exchange.home is not None:
+        exchange.candidates = [exchange.home.target]
+        exchange.timeouts = exchange.home.timeouts
+        exchange.retries = exchange.home.retries
+        exchange.relay_at_once = not exchange.keeps
+    elif route.needs_model:
         model = exchange.model
-        exchange.candidates = model.targets if model.only else ranked(exchange, model)
+        if exchange.pins is not None:
+            exchange.candidates = keepers(exchange, model)
+        else:
+            exchange.candidates = model.targets if model.only else ranked(exchange, model)
         exchange.timeouts = model.timeouts
         exchange.retries = model.retries
     else:
@@ -31,7 +40,7 @@ def choose(exchange: Exchange) -> None:
         raise GatewayError(
             503, "no_candidate", "gateway", "Everything that could serve this request is drained.", retry_after=5.0
         )
-    if route.needs_model and exchange.model.mirror is not None:
+    if exchange.model is not None and exchange.model.mirror is not None:
         mirror(exchange)
 
 

@@ -37,6 +37,7 @@ from plane.dialect import Dialect
 from plane.failure import BROKEN, CONNECT, CREDENTIAL, LIMITED, mask_of
 from plane.http1.framing import HOP_BY_HOP
 from plane.http1.origin import Origin, TimeoutsNs
+from plane.kept import Home, mark_of
 from plane.retries import RetryRule
 from plane.runtime import Candidate, HubRules, Mirror, Model, Route, Runtime, Site, Target
 from plane.services import Voices, services
@@ -53,6 +54,7 @@ OURS = {name.decode() for name in HOP_BY_HOP} | {
     "x-request-id",
 }
 """Fields of a request to a provider that its config cannot set."""
+JSON = b"content-type: application/json\r\n"
 PRINTABLE = re.compile(r"[!-~]+")
 REFUSED = CONNECT | CREDENTIAL | LIMITED | BROKEN
 """Failures after which nothing was acted upon, as far as the upstream says."""
@@ -95,6 +97,7 @@ class Credential(NamedTuple):
 
     secret: bytes
     constant: bytes
+    mark: str
     heads: dict[str, tuple[bytes, bytes]] | None
 
 
@@ -134,6 +137,8 @@ class Compiler:
         self.rules_made: dict[tuple[str, Retries], RetryRule] = {}
         self.cares: list[Care] = []
         self.limits_read: set[Limits] = set()
+        self.homes: dict[tuple[str, str], Home] = {}
+        self.files = ("", "")
 
     def steps(self) -> Steps[Runtime]:
         """Build everything; raise ConfigError if anything could not be."""
@@ -175,7 +180,19 @@ class Compiler:
         groups = [group.endpoints for group in upstreams.values()]
         rules = list(self.rules_made.values())
         voices = Voices(callers)
-        return Site(rows, self.secrets, router, models, self.candidates, groups, voices, self.cares, rules)
+        return Site(
+            rows,
+            self.secrets,
+            router,
+            models,
+            self.candidates,
+            groups,
+            voices,
+            self.cares,
+            rules,
+            self.homes,
+            self.files,
+        )
 
     def callers(self) -> dict[str, Dialect]:
         """Build the dialects that callers may speak, OpenAI's first: it has the paths that others share."""
@@ -218,7 +235,8 @@ class Compiler:
         """Build what all targets at one provider share: how it is asked, and what of a request's head never changes."""
         path = f"providers.{name}"
         speaks = self.speaks(config, path)
-        secrets = [self.secret(reference, place) for place, reference in pool_of(config, path)]
+        pool = pool_of(config, path)
+        secrets = [self.secret(reference, place) for place, reference in pool]
         origin, host, base = self.origin(config.base_url or "", config.ca, config.max_connections, f"{path}.base_url")
         ways: dict[str, Way] = {}
         if speaks:
@@ -231,11 +249,11 @@ class Compiler:
                         ways[operation.name] = way
         lines = self.headers(config.headers, path)
         made = []
-        for secret in secrets:
+        for secret, (_, reference) in zip(secrets, pool, strict=True):
             parts = [b"host: %b\r\n" % host]
             if secret and speaks and not speaks[0][0].signs:
                 parts.append(speaks[0][0].credential_line(secret))
-            parts.append(b"content-type: application/json\r\naccept-encoding: identity\r\n")
+            parts.append(JSON + b"accept-encoding: identity\r\n")
             constant = b"".join(parts + lines)
             heads: dict[str, tuple[bytes, bytes]] | None = {}
             try:
@@ -244,8 +262,29 @@ class Compiler:
                     heads = None
             except ValueError as error:
                 self.problems.append(f"{path}: {error}")
-            made.append(Credential(secret.encode(), constant, heads))
-        return Vendor(origin, host, base, ways, made)
+            made.append(Credential(secret.encode(), constant, mark_of(reference), heads))
+        vendor = Vendor(origin, host, base, ways, made)
+        self.home(name, config, vendor)
+        return vendor
+
+    def home(self, name: str, config: Provider, vendor: Vendor) -> None:
+        """Build the keepers that a provider's credentials are, where it keeps anything."""
+        path = f"providers.{name}"
+        if config.files and not any(way.operation.pinned for way in vendor.ways.values()):
+            self.problems.append(f"{path}.files: the dialect {config.dialect!r} keeps no files")
+        elif config.files and self.files[0]:
+            self.problems.append(f"{path}.files: {self.files[0]} keeps them already; one provider can")
+        elif config.files:
+            self.files = (name, vendor.credentials[0].mark)
+        if not any(way.operation.pinned for way in vendor.ways.values()):
+            return
+        timeouts, rule = self.timeouts(Timeouts(), path), self.retry_rule(Retries(), path, CONNECT)
+        for credential in vendor.credentials:
+            heads = {"": (credential.constant.replace(JSON, b"", 1), b"")}
+            where = (vendor.origin, vendor.host, vendor.base)
+            keeper = Target(name, 1, *where, "", vendor.ways, heads, credential.secret, None, name, credential.mark)
+            self.candidates.append(keeper)
+            self.homes[name, credential.mark] = Home(keeper, timeouts, rule)
 
     def check_credential(self, speaks: list[tuple[Dialect, Any]], secret: str, path: str) -> None:
         """Note what is wrong with the form of a credential; a proof has none at hand."""
@@ -342,7 +381,9 @@ class Compiler:
                 heads = heads_of(vendor.ways, model, vendor.base, credential.constant)
             name = f"{provider}/{model}"
             host, base, secret = vendor.host, vendor.base, credential.secret
-            places.append(Target(name, weight, vendor.origin, host, base, model, vendor.ways, heads, secret, when))
+            where = (vendor.origin, host, base)
+            kept = (provider, credential.mark)
+            places.append(Target(name, weight, *where, model, vendor.ways, heads, secret, when, *kept))
         if len(places) > 1:
             for place in places:
                 place.keys = list(places)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from core.errors import GatewayError
 from plane.exchange import Exchange
+from plane.kept import find_home, unwrap
+from plane.pins import MARK
 from plane.runtime import Model
 
 __all__ = ["decode", "model_of", "usable_names"]
@@ -12,11 +14,16 @@ MAX_NAMES = 20
 
 
 def decode(exchange: Exchange) -> None:
-    """Join the body and, where the route needs a model, find the one that it names."""
+    """Join the body and, where the route needs a model, find the one that it names, or who keeps what it names."""
     parts = exchange.body_parts
     exchange.body = parts[0] if len(parts) == 1 else b"".join(parts)
     exchange.body_parts = []
     if exchange.route.needs_model:
+        if MARK in exchange.body:
+            unwrap(exchange)
+        if exchange.route.pinned:
+            find_home(exchange)
+            return
         exchange.route.dialect.read(exchange)
         exchange.model = model_of(exchange)
 

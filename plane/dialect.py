@@ -26,7 +26,8 @@ class Operation(Struct, frozen=True):
     name: unique in the gateway, as in ``chat.completions``. path: below the base URL, as a caller and a provider know
     it; a path that holds the model has ``{model}`` in it. kind: what it is to the hub; operations of two dialects with
     the same kind are translated into each other, where both have a translator for it. streams: it can answer as a
-    stream.
+    stream. pinned: it names no model, but what a provider keeps (``{id}`` in the path) or is to keep (`plane.kept`).
+    keeps: its answer names what the provider keeps.
     """
 
     name: str
@@ -34,6 +35,8 @@ class Operation(Struct, frozen=True):
     streams: bool
     kind: str
     method: str = "POST"
+    pinned: bool = False
+    keeps: bool = False
 
 
 class EventReader(Protocol):

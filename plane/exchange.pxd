@@ -77,6 +77,10 @@ cdef class Exchange(Timed):
     cdef public object edits
     cdef public bint stream
     cdef public bint strip_usage
+    cdef public dict pins
+    cdef public object home
+    cdef public bytes pinned_path
+    cdef public bint keeps
 
     # choose
     cdef public list candidates

@@ -90,10 +90,11 @@ def let_in(exchange: Exchange, place: Candidate, now: int) -> bool:
 def key_of(exchange: Exchange, candidate: Candidate, now: int) -> Candidate | None:
     """Return the place of a candidate to try: of its credentials the one with the fewest calls under way, in turn.
 
-    Calls with an `affinity` stay with one credential as long as it is in service.
+    Calls with an `affinity` stay with one credential as long as it is in service. A call that names what one keeps
+    (`plane.kept`) has that one as its candidate.
     """
     keys = candidate.keys
-    if keys is None:
+    if keys is None or exchange.pins is not None:
         return candidate if is_usable(exchange, candidate, now) else None
     count = len(keys)
     stays = bool(exchange.affinity)

@@ -18,6 +18,7 @@ from plane.clean import without
 from plane.exchange import Exchange
 from plane.failure import refused_credential
 from plane.http1.client import is_stream
+from plane.kept import follow
 
 __all__ = ["hold", "is_held"]
 
@@ -52,10 +53,20 @@ class Error(Struct, gc=False):
     param: str | None = None
 
 
-class Told(Struct, gc=False):
-    """An event that tells of an error."""
+class Response(Struct, gc=False):
+    """A response that failed, of OpenAI's Responses API."""
 
     error: Error
+
+
+class Told(Struct, gc=False):
+    """An event that tells of an error: in a member, in that of a response that failed, or as a whole."""
+
+    error: Error | None = None
+    response: Response | None = None
+    message: str = ""
+    code: str | int | None = None
+    param: str | None = None
 
 
 told = msgspec.json.Decoder(Told)
@@ -74,7 +85,7 @@ async def hold(exchange: Exchange) -> None:
     Raises GatewayError with what it says if it tells of an error before.
     """
     way = exchange.way
-    exchange.scan = exchange.translation.stream() if way.translates else way.dialect.scan(exchange)
+    exchange.scan = exchange.translation.stream() if way.translates else follow(exchange)
     exchange.is_held = True
     if exchange.upstream is not None:
         exchange.upstream.await_content()
@@ -120,9 +131,12 @@ def refusal(status: int) -> GatewayError | None:
 def error_of(event: bytes) -> Error:
     """Return what an error event says, as far as it is of a known form."""
     try:
-        return told.decode(event).error
+        said = told.decode(event)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return Error()
+    if said.response is not None:
+        return said.response.error
+    return said.error or Error(said.message, None, said.code, said.param)
 
 
 def status_of(error: Error) -> int:

@@ -14,11 +14,15 @@ from plane.answer import accept, accept_stream, accept_translated
 from plane.exchange import Exchange
 from plane.failure import refused_credential
 from plane.http1.client import is_event_stream, is_stream
+from plane.kept import follow
 from plane.pump import pump
 
 __all__ = ["relay"]
 
 EVENTS = b"text/event-stream"
+MAX_KEPT = 64 * 1024 * 1024
+"""Bytes of a whole answer in which ids are replaced: images may be in it."""
+
 MAX_HELD = 1024 * 1024
 """Bytes of a whole answer that is translated; as many are held of one that passes through."""
 
@@ -42,6 +46,8 @@ async def relay_answer(exchange: Exchange) -> None:
             return
     events = is_event_stream(exchange.answer_type)
     followed = exchange.route.needs_model and is_stream(exchange.answer_type)
+    if exchange.keeps and not followed:
+        await whole(exchange)
     if exchange.answer_ended and not followed:
         accept(exchange)
         return
@@ -51,10 +57,35 @@ async def relay_answer(exchange: Exchange) -> None:
             exchange.answer_type = kind
     accept_stream(exchange, events)
     if followed and exchange.scan is None:
-        exchange.scan = exchange.way.dialect.scan(exchange)
+        exchange.scan = follow(exchange)
     # Cleaned, an error may become shorter than its head says.
     is_framed = not events and not followed and exchange.cleaner is None
     await stream(exchange, exchange.answer_length if is_framed else -1)
+
+
+async def whole(exchange: Exchange) -> None:
+    """Wait for all of an answer in which ids are replaced; GatewayError 502 if it is larger than what may be held."""
+    parts: list[bytes] = []
+    size = 0
+    while not exchange.answer_ended:
+        await exchange
+        if exchange.answer_streams:  # It comes as its reader takes it, since it is large.
+            data = exchange.take_answer()
+            exchange.hold(len(data))
+            parts.append(data)
+            size += len(data)
+        if size > MAX_KEPT:
+            raise GatewayError(
+                502,
+                "upstream_answer_too_large",
+                "upstream",
+                f"The provider's answer is larger than the {MAX_KEPT} bytes that a stored response may have.",
+                hint="Ask for a stream, or say `store: false`.",
+            )
+    if parts:
+        parts += exchange.answer_parts
+        exchange.answer_parts = [b"".join(parts)]
+        exchange.answer_held += size
 
 
 async def stream(exchange: Exchange, length: int) -> None:

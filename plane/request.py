@@ -25,7 +25,7 @@ __all__ = ["head_of"]
 def head_of(exchange: Exchange, candidate: Candidate) -> tuple[bytes, bytes]:
     """Return head and body of the request to `candidate`."""
     if isinstance(candidate, Target):
-        return to_target(exchange, candidate)
+        return to_home(exchange, candidate) if exchange.home is not None else to_target(exchange, candidate)
     return to_endpoint(exchange, candidate)
 
 
@@ -58,6 +58,25 @@ def to_target(exchange: Exchange, target: Target) -> tuple[bytes, bytes]:
     if way.signs:
         lines.append(signature(exchange, target, way, body))
     lines.append(b"content-length: %d\r\n\r\n" % len(body))
+    return b"".join(lines), body
+
+
+def to_home(exchange: Exchange, target: Target) -> tuple[bytes, bytes]:
+    """Return a request for what a provider keeps: the caller's body as it is, be it JSON or an upload."""
+    way = target.ways[exchange.route.operation.name]
+    exchange.way = way
+    lines = [
+        b"%b %b%b HTTP/1.1\r\n" % (exchange.method, target.base_path, exchange.pinned_path),
+        target.heads[""][0],
+        b"x-request-id: %b\r\n" % exchange.request_id,
+    ]
+    body = exchange.body
+    for field in exchange.headers:
+        if field[0] in way.forwarded or (body and field[0].lower() == b"content-type"):
+            lines += (field[0], b": ", field[1], b"\r\n")
+    if body or exchange.method == b"POST":
+        lines.append(b"content-length: %d\r\n" % len(body))
+    lines.append(b"\r\n")
     return b"".join(lines), body
 
 

@@ -28,6 +28,8 @@ cdef class Target(Candidate):
     cdef public dict heads
     cdef public bytes field
     cdef public bytes secret
+    cdef public str provider
+    cdef public str mark
     cdef public object when
     cdef public object latency
     cdef public Price price
@@ -70,6 +72,7 @@ cdef class Route:
     cdef public object handler
     cdef public bint needs_key
     cdef public bint needs_model
+    cdef public bint pinned
     cdef public object dialect
     cdef public object operation
     cdef public long long max_body

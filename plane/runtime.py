@@ -69,6 +69,7 @@ class Target(Candidate):
     those that the provider can be asked for. heads: name of a provider's operation -> the constant part of a request's
     head, without and with a stream.
     field: the answer's ``x-headgate-target`` line. secret: the provider's credential, b"" if it needs none.
+    provider: its name in the config. mark: what the credential is known by in ids (`plane.kept.mark_of`).
     when: `plane.conditions.Conditions` of the requests that it takes, None for all. latency: `plane.latency.Latency`
     where the model's strategy goes by it, from the binding on.
     price: what its calls cost, None where nobody said.
@@ -86,6 +87,8 @@ class Target(Candidate):
         heads: dict[str, tuple[bytes, bytes]],
         secret: bytes,
         when: Any = None,
+        provider: str = "",
+        mark: str = "",
     ) -> None:
         super().__init__(name, weight, origin, host, base_path)
         self.model = model
@@ -94,6 +97,8 @@ class Target(Candidate):
         self.heads = heads
         self.secret = secret
         self.when = when
+        self.provider = provider
+        self.mark = mark
         self.latency: Any = None
         self.price: Price | None = None
         # A provider may name its models as it likes; a header line takes printable ASCII.
@@ -167,7 +172,7 @@ class Route:
     to `endpoints`, in the order of `balancer`. ends: routes by how the path ends, where its middle is a model's name:
     one of them takes the request instead. by_field: lower-case names of header fields, and the routes that take the
     requests which have one. id_field: a further header field that tells the request's id, b"" for none. counts: it
-    counts the tokens of a chat.
+    counts the tokens of a chat. pinned: it names what a provider keeps, and no model (`plane.kept`).
     """
 
     def __init__(
@@ -194,6 +199,7 @@ class Route:
         self.handler = handler
         self.needs_key = needs_key
         self.needs_model = operation is not None
+        self.pinned = operation is not None and operation.pinned
         self.dialect = dialect
         self.operation = operation
         self.max_body = max_body
@@ -211,7 +217,8 @@ class Site:
 
     rows, secrets: what it was built from. candidates: all targets and endpoints. groups: the endpoints of each
     upstream. voices: render errors where no route has been matched. origins: all that the candidates lead to. cares:
-    `plane.care.Care` of models and upstreams. rules: for retries, all of them.
+    `plane.care.Care` of models and upstreams. rules: for retries, all of them. homes: (provider, mark) ->
+    `plane.kept.Home`; files: which of them keeps what belongs to no model, ("", "") if none does.
     """
 
     def __init__(
@@ -225,6 +232,8 @@ class Site:
         voices: Any,
         cares: list[Any],
         rules: list[Any],
+        homes: Mapping[tuple[str, str], Any],
+        files: tuple[str, str],
     ) -> None:
         self.rows = rows
         self.secrets = secrets
@@ -233,6 +242,8 @@ class Site:
         self.candidates = candidates
         self.groups = groups
         self.voices = voices
+        self.homes = homes
+        self.files = files
         self.cares = cares
         self.rules = rules
         self.origins: set[Origin] = set()

@@ -28,7 +28,7 @@ def settle(exchange: Exchange) -> None:
                 served = exchange.first_byte > 0 and exchange.answer_status < 400
                 target.latency.observe(exchange.first_byte - exchange.asked if served else FAILED, monotonic_ns())
         way = exchange.way
-        if way is not None:
+        if way is not None and exchange.home is None:  # What is kept was paid for when it was made.
             usage = exchange.translation.usage if way.translates else way.dialect.usage(exchange)
             is_cut = usage is None or (way.translates and exchange.scan is not None and not exchange.scan.done)
             if is_cut and exchange.scan is not None and exchange.answer_status < 300:

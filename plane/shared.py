@@ -29,6 +29,7 @@ from plane.latency import Latency
 from plane.ledger import Ledger
 from plane.metrics import Metrics
 from plane.overload import Gauge, Tally
+from plane.pins import Pins
 from plane.retries import RetryRule
 from plane.runtime import Candidate
 from plane.steps import Steps
@@ -40,6 +41,7 @@ __all__ = ["Shared"]
 class Shared:
     """One worker's lasting state. Made in `main`; a runtime reaches it as `runtime.shared`.
 
+    pins: what names the things that providers keep; its key is read when it is needed.
     draining: the worker is about to end; callers should go elsewhere.
     """
 
@@ -53,6 +55,7 @@ class Shared:
         self.gauge = gauge
         self.tallies: WeakValueDictionary[str, Tally] = WeakValueDictionary()
         self.draining = False
+        self.pins = Pins(limits.parent / "key")
         self.pools: dict[Origin, Pool] = {}
         self.endpoints: dict[tuple[str, Origin], Candidate] = {}
         self.latencies: WeakValueDictionary[str, Latency] = WeakValueDictionary()

@@ -16,6 +16,7 @@ from core.splice import insert_member, last_member, replace, scan
 from core.sse import EventScan
 from plane.canonical import Fault
 from plane.dialect import Dialect, Operation
+from plane.dialects._kept import FILES
 from plane.dialects._openai_answers import read_fault
 from plane.dialects._openai_chat import OpenAIChat
 from plane.dialects._openai_embeddings import OpenAIEmbeddings
@@ -59,6 +60,7 @@ class OpenAI(Dialect):
         Operation("completions", "/completions", True, "completions"),
         Operation("embeddings", "/embeddings", False, "embeddings"),
         Operation("rerank", "/rerank", False, "rerank"),
+        *FILES,
     )  # type: tuple[Operation, ...]
     prefixes = ("/v1", "", "/openai/v1", "/openai")  # type: tuple[str, ...]
     forwarded = frozenset({b"openai-beta"})

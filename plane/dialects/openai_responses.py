@@ -16,9 +16,11 @@ from core.sse import EventScan, Marks
 from plane.canonical import Fault
 from plane.dialect import Dialect, Operation
 from plane.dialects._json import read_asked
+from plane.dialects._kept import kept
 from plane.dialects._responses_answers import Counted, Trouble, usage_of
 from plane.dialects._responses_chat import ResponsesChat
 from plane.exchange import Exchange
+from plane.kept import pinned_id
 from plane.runtime import Target
 from plane.usage import Usage
 
@@ -50,11 +52,20 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
     """The Responses API has no options."""
 
 
+class Conversation(Struct, gc=False):
+    """A conversation, where it is named by an object."""
+
+    id: str
+
+
 class Asked(Struct, gc=False):
     """What is read of a request."""
 
     model: str
     stream: bool | None = None
+    store: bool | None = None
+    previous_response_id: str | None = None
+    conversation: str | Conversation | None = None
 
 
 class Refused(Struct):
@@ -75,9 +86,21 @@ class OpenAIResponses(Dialect):
     name = "openai_responses"
     family = "openai"
     operations = (
-        Operation("responses", "/responses", True, "chat"),
+        Operation("responses", "/responses", True, "chat", keeps=True),
         Operation("responses.input_tokens", "/responses/input_tokens", False, "responses.input_tokens"),
         Operation("responses.compact", "/responses/compact", False, "responses.compact"),
+        kept("responses.retrieve", "/responses/{id}", "GET", streams=True),
+        kept("responses.delete", "/responses/{id}", "DELETE"),
+        kept("responses.cancel", "/responses/{id}/cancel"),
+        kept("responses.input_items", "/responses/{id}/input_items", "GET", keeps=False),
+        kept("conversations.create", "/conversations"),
+        kept("conversations.retrieve", "/conversations/{id}", "GET"),
+        kept("conversations.update", "/conversations/{id}"),
+        kept("conversations.delete", "/conversations/{id}", "DELETE"),
+        kept("conversations.items", "/conversations/{id}/items", "GET", keeps=False),
+        kept("conversations.add", "/conversations/{id}/items", keeps=False),
+        kept("conversations.item", "/conversations/{id}/items/{item}", "GET", keeps=False),
+        kept("conversations.remove", "/conversations/{id}/items/{item}", "DELETE"),
     )  # type: tuple[Operation, ...]
     prefixes = ("/v1", "", "/openai/v1", "/openai")  # type: tuple[str, ...]
     forwarded = frozenset({b"openai-beta"})
@@ -96,7 +119,14 @@ class OpenAIResponses(Dialect):
         exchange.edits = scan(body, (MODEL, b"stream"))[0]
         asked = read_asked(ASKED, body)
         exchange.model_name = asked.model
-        exchange.stream = exchange.route.operation.streams and asked.stream is True
+        operation = exchange.route.operation
+        exchange.stream = operation.streams and asked.stream is True
+        exchange.keeps = operation.keeps and asked.store is not False
+        if asked.previous_response_id:
+            pinned_id(exchange, asked.previous_response_id, "previous_response_id")
+        if asked.conversation:
+            named = asked.conversation
+            pinned_id(exchange, named if isinstance(named, str) else named.id, "conversation")
 
     def write(self, exchange: Exchange, target: Target) -> bytes:
         """Return the body for `target`: the caller's bytes with its model's name."""

@@ -17,7 +17,7 @@ from plane.runtime import Route, Target
 from tests.plane.rig import make_exchange
 
 DIALECT = OpenAI()
-CHAT, _, EMBEDDINGS, RERANK = OpenAI.operations
+CHAT, _, EMBEDDINGS, RERANK = OpenAI.operations[:4]
 USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
 
 

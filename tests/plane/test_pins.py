@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from core.errors import GatewayError
 from plane.pins import MARK, Pin, Pins, is_wrapped
 
-PIN = Pin("openai", "c0ffee", "gpt-5.5", "resp_68f1c0ffee")
+PIN = Pin("openai", "c0ffee", "resp_68f1c0ffee")
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_the_same_id_is_wrapped_the_same_each_time(key: Path) -> None:
 
 @pytest.mark.parametrize(("own", "prefix"), [("resp_1", "resp_"), ("file-AbC", "file-"), ("batch_9", "batch_")])
 def test_an_id_begins_as_the_provider_s_does(key: Path, own: str, prefix: str) -> None:
-    wrapped = Pins(key).wrap("alice", Pin("p", "c", "", own))
+    wrapped = Pins(key).wrap("alice", Pin("p", "c", own))
     assert wrapped.startswith(prefix + MARK.decode())
     assert is_wrapped(wrapped)
 
@@ -83,7 +83,7 @@ def test_ids_in_a_body_are_replaced_where_a_whole_string_is_one(key: Path) -> No
 
 
 def test_an_id_that_is_of_no_provider_stays_as_it_is(key: Path) -> None:
-    assert Pins(key).wrap("alice", Pin("p", "c", "", "42")) == "42"
+    assert Pins(key).wrap("alice", Pin("p", "c", "42")) == "42"
 
 
 @pytest.mark.parametrize("fault", ["missing", "open to all", "zeros"])
