@@ -18,7 +18,7 @@ MEMBERS: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, m
 def read_asked(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     """Return what a caller sent; GatewayError 400 ``invalid_request`` or ``invalid_json``."""
     try:
-        return decoder.decode(body)
+        return decoded(decoder, body)
     except msgspec.ValidationError as error:
         raise GatewayError(400, "invalid_request", "caller", f"The request body is not valid: {error}.") from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
@@ -28,11 +28,18 @@ def read_asked(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
 def read_answered(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     """Return what a provider sent; GatewayError 502 ``upstream_bad_answer`` where it is not what was asked for."""
     try:
-        return decoder.decode(body)
+        return decoded(decoder, body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise GatewayError(
             502, "upstream_bad_answer", "upstream", f"The provider's answer cannot be read: {error}."
         ) from None
+
+
+def decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """Return what `body` says; UnicodeDecodeError where it is not UTF-8, also in what is only carried as text."""
+    if not body.isascii():
+        body.decode()
+    return decoder.decode(body)
 
 
 def unknown_members(body: bytes, known: frozenset[str]) -> dict[str, str]:

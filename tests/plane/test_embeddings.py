@@ -121,6 +121,11 @@ def test_what_has_no_place_is_refused_by_its_name_or_dropped_and_named() -> None
     assert carry.names == ["truncate"]
 
 
+def test_bytes_that_are_not_text_are_refused_also_where_they_are_only_carried() -> None:
+    assert refusal(lambda: TRANSLATOR.read_request(b'{"input":"a","x":"\x80"}', "m")).code == "invalid_json"
+    assert refusal(lambda: TRANSLATOR.read_answer(b'{"data":[],"x":"\x80"}', Carry())).code == "upstream_bad_answer"
+
+
 def test_the_purpose_and_the_title_are_hints() -> None:
     carry = Carry("real")
     written(EmbeddingRequest("m", ["a"], purpose="query", title="t"), carry)
