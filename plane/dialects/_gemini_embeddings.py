@@ -12,7 +12,7 @@ from msgspec import Struct, field
 
 from core.errors import GatewayError
 from plane.canonical import Carry, Image, Message, Text
-from plane.dialects._gemini_incoming import Members, members, objects, optional, read_part, refuse
+from plane.dialects._gemini_incoming import Members, members, objects, optional, read_part, refuse, text_of
 from plane.dialects._gemini_outgoing import write_content
 from plane.dialects._gemini_wire import Counted, usage_of
 from plane.embedding import EmbeddingAnswer, EmbeddingRequest, Input, Purpose, Vector, unsupported_input
@@ -132,9 +132,9 @@ def read_settings(asked: Members, request: EmbeddingRequest) -> None:
     request.purpose = PURPOSES.get(task, "")
     request.title = optional(asked, "title", str) or ""
     request.dimensions = optional(asked, "outputDimensionality", int)
-    request.extras = {name: bytes(value).decode() for name, value in asked.items() if name not in KNOWN}
+    request.extras = {name: text_of(value) for name, value in asked.items() if name not in KNOWN}
     if task and task not in PURPOSES and task != "TASK_TYPE_UNSPECIFIED":
-        request.extras["taskType"] = bytes(asked["taskType"]).decode()
+        request.extras["taskType"] = text_of(asked["taskType"])
 
 
 def content(one: Input, carry: Carry) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from plane.canonical import (
 from plane.dialects._gemini_schema import from_schema
 from plane.dialects._gemini_wire import base64_text, read_proof, read_thought
 
-__all__ = ["Asked", "Members", "members", "objects", "optional", "read_part", "read_request", "refuse"]
+__all__ = ["Asked", "Members", "members", "objects", "optional", "read_part", "read_request", "refuse", "text_of"]
 
 Members = dict[str, Raw]
 """An object's members by their name in camel case, each value as JSON text."""
@@ -100,6 +100,7 @@ NULL = Raw(b"null")
 _plain = msgspec.json.Decoder(PlainContent)
 _list = msgspec.json.Decoder(list[Raw])
 _object = msgspec.json.Decoder(dict[str, Raw])
+_any = msgspec.json.Decoder(Any)
 
 
 def read_request(body: bytes, model: str, stream: bool) -> Request:
@@ -130,9 +131,9 @@ def read_request(body: bytes, model: str, stream: bool) -> Request:
 
 def extra(request: Request, name: str, value: Raw) -> None:
     """Keep what has no field, unless it says nothing."""
-    text = bytes(value)
-    if text not in (b"null", b"[]", b"{}"):
-        request.extras.setdefault(name, text.decode())
+    text = text_of(value)
+    if text not in ("null", "[]", "{}"):
+        request.extras.setdefault(name, text)
 
 
 def read_contents(raw: Raw | None) -> list[Message]:
@@ -142,7 +143,7 @@ def read_contents(raw: Raw | None) -> list[Message]:
     for index, entry in enumerate(entries(raw, "contents") if raw is not None else ()):
         try:
             plain = _plain.decode(entry)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError):
             plain = None
         if plain is not None:
             if plain.role == "model" and messages and messages[-1].role == "user":
@@ -225,7 +226,7 @@ def read_answered(part: Members, made_id: str, said: list[Part]) -> None:
         name = optional(call, "name", str)
         if not name:
             refuse("functionCall.name", "is missing")
-        arguments = bytes(call["args"]).decode() if "args" in call else "{}"
+        arguments = text_of(call["args"]) if "args" in call else "{}"
         said.append(ToolCall(optional(call, "id", str) or made_id, name, arguments, proof, family))
     elif optional(part, "thought", bool):
         add(said, read_thought(optional(part, "text", str) or "", signature))
@@ -307,10 +308,10 @@ def read_response(raw: Raw | None) -> tuple[str, bool]:
     if len(response) == 1:
         ((key, value),) = response.items()
         if key in ("output", "result", "error") and bytes(value).startswith(b'"'):
-            return msgspec.json.decode(value, type=str), key == "error"
+            return convert(value, str, "functionResponse.response"), key == "error"
         if key == "error":
-            return bytes(value).decode(), True
-    return bytes(raw).decode(), False
+            return text_of(value), True
+    return text_of(raw), False
 
 
 def read_system(raw: Raw) -> list[Text]:
@@ -338,7 +339,7 @@ def read_tool(tool: Members, request: Request) -> None:
             if not made.name:
                 refuse("tools.functionDeclarations.name", "is missing")
             if "parametersJsonSchema" in function:
-                made.schema = bytes(function["parametersJsonSchema"]).decode()
+                made.schema = text_of(function["parametersJsonSchema"])
             elif "parameters" in function:
                 made.schema = read_schema(function["parameters"])
             request.tools.append(made)
@@ -348,7 +349,7 @@ def read_tool(tool: Members, request: Request) -> None:
 
 def read_schema(raw: Raw) -> str:
     """Return a `Schema` as the text of a JSON Schema."""
-    return msgspec.json.encode(from_schema(msgspec.json.decode(raw))).decode()
+    return msgspec.json.encode(from_schema(_decode(_any, raw, "schema"))).decode()
 
 
 def read_tool_config(config: Members, request: Request) -> None:
@@ -382,7 +383,7 @@ def read_config(config: Members, request: Request) -> None:
         elif name == "thinkingConfig":
             request.reasoning = read_thinking(members(value, "generationConfig.thinkingConfig"))
         elif name == "responseJsonSchema":
-            schema = bytes(value).decode()
+            schema = text_of(value)
         elif name == "responseSchema":
             schema = schema or read_schema(value)
         elif name == "responseModalities" and [word.upper() for word in convert(value, list[str], name)] == ["TEXT"]:
@@ -452,13 +453,26 @@ def convert(raw: Raw, kind: type[T], where: str) -> T:
         refuse(where, f"is not valid: {error}")
 
 
+def text_of(raw: Raw) -> str:
+    """Return JSON that is carried as it is; GatewayError 400 where its strings are no UTF-8, which nobody has read."""
+    try:
+        return bytes(raw).decode()
+    except UnicodeDecodeError:
+        raise not_json() from None
+
+
+def not_json() -> GatewayError:
+    """Return the error of a body that cannot be read at all."""
+    return GatewayError(400, "invalid_json", "caller", "The request body is not valid JSON.")
+
+
 def _decode(decoder: msgspec.json.Decoder[T], raw: Raw | bytes, where: str) -> T:
     try:
         return decoder.decode(raw)
     except msgspec.ValidationError as error:
         refuse(where, f"is not valid: {error}")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise GatewayError(400, "invalid_json", "caller", "The request body is not valid JSON.") from None
+        raise not_json() from None
 
 
 def refuse(where: str, why: str) -> NoReturn:

@@ -374,5 +374,6 @@ def write_thinking(reasoning: Reasoning, carry: Carry, version: tuple[int, int])
 
 def nearest_effort(budget: int, budgets: dict[str, int]) -> str | None:
     """Return the largest effort that stays within `budget`, the smallest where none does; None without a table."""
-    known = sorted(((tokens, effort) for effort, tokens in budgets.items() if effort in LEVELS), reverse=True)
-    return next((effort for tokens, effort in known if tokens <= budget), known[-1][1] if known else None)
+    known = [effort for effort in LEVELS if effort in budgets]
+    within = [effort for effort in known if budgets[effort] <= budget]
+    return within[-1] if within else next(iter(known), None)

@@ -72,8 +72,9 @@ class Rewriting:
             rest = {key: value for key, value in schema.items() if key != "$ref"}
             return self.written({**target, **rest}, (*open_refs, reference))
         out: dict[str, Any] = {key: value for key, value in schema.items() if key in KEPT}
-        if schema.get("format") in FORMATS:
-            out["format"] = schema["format"]
+        named = schema.get("format")
+        if isinstance(named, str) and named in FORMATS:
+            out["format"] = named
         write_type(schema, out)
         for key in ("anyOf", "oneOf"):
             choices = schema.get(key)
@@ -88,8 +89,9 @@ class Rewriting:
         if isinstance(items, dict):
             out["items"] = self.written(items, open_refs)
         if isinstance(schema.get("required"), list):
-            out["required"] = schema["required"]
-        for part in schema.get("allOf") or ():
+            out["required"] = [name for name in schema["required"] if isinstance(name, str)]
+        parts = schema.get("allOf")
+        for part in parts if isinstance(parts, list) else ():
             if isinstance(part, dict):
                 merge(out, self.written(part, open_refs))
         if out.get("type") == "array":

@@ -396,7 +396,8 @@ def test_odd_names_of_functions_are_written_so_that_the_answer_can_be_told_apart
         ("gemini-3-pro-preview", Reasoning("none"), {"thinkingLevel": "LOW"}),
         ("gemini-flash-latest", Reasoning("max"), {"thinkingLevel": "HIGH"}),
         ("gemini-3-flash", Reasoning(budget=2500), {"thinkingLevel": "MEDIUM"}),
-        ("gemini-3-flash", Reasoning(budget=10), {"thinkingLevel": "LOW"}),
+        ("gemini-3-flash", Reasoning(budget=1024), {"thinkingLevel": "LOW"}),
+        ("gemini-3-flash", Reasoning(budget=10), {"thinkingLevel": "MINIMAL"}),
         ("gemini-3-flash", Reasoning(mode="adaptive"), None),
         ("gemini-2.0-flash", Reasoning("none"), None),
     ],
@@ -568,3 +569,19 @@ def test_what_gemini_carries_survives_being_written_and_read(request: Request) -
     assert {name: getattr(back, name) for name in Request.__struct_fields__} == {
         name: getattr(request, name) for name in Request.__struct_fields__
     }
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"safetySettings":[{"a":"\xff"}]}',
+        b'{"contents":[{"role":"model","parts":[{"functionCall":{"name":"f","args":{"a":"\xff"}}}]}]}',
+        b'{"tools":[{"functionDeclarations":[{"name":"f","parameters":{"a":"\xff"}}]}]}',
+        b'{"tools":[{"functionDeclarations":[{"name":"f","parametersJsonSchema":{"a":"\xff"}}]}]}',
+        b'{"contents":[{"parts":[{"text":"\xff"}]}]}',
+    ],
+)
+def test_text_that_is_no_utf_8_is_refused_also_where_it_is_only_carried(body: bytes) -> None:
+    with pytest.raises(GatewayError) as raised:
+        GeminiChat().read_request(body, "m", False)
+    assert raised.value.status == 400

@@ -26,6 +26,7 @@ from plane.dialects._gemini_schema import from_schema, to_schema
             {"anyOf": [{"type": "integer"}, {"type": "string"}]},
         ),
         ({"type": "string", "format": "email"}, {"type": "string"}),
+        ({"format": [], "required": [[], 1], "allOf": 5, "type": 7, "enum": {}, "properties": []}, {}),
         ({"type": "string", "format": "date-time"}, {"type": "string", "format": "date-time"}),
         (
             {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a", "b"]},
