@@ -74,7 +74,9 @@ def usage_of(counted: Counted, reasoning_counted: bool = True, service_tier: str
     cached = bounded(into.cached_tokens) if into is not None else 0
     if cached == 0:
         cached = bounded(counted.prompt_cache_hit_tokens) or bounded(counted.cached_tokens)
-    usage = Usage(taken, given, min(cached, taken), min(reasoning, given), service_tier=service_tier)
+    # PERF: the rest is set, not passed: arguments by name are a dict each time.
+    usage = Usage(taken, given, min(cached, taken), min(reasoning, given))
+    usage.service_tier = service_tier
     if into is not None:
         usage.cache_write_5m = min(bounded(into.cache_write_tokens), taken - usage.cache_read)
         usage.audio_in = min(bounded(into.audio_tokens), taken)
