@@ -48,8 +48,8 @@ class OpenParts:
         return index
 
     def arguments(self, index: int, text: str) -> None:
-        """Add to the arguments of tool call `index`."""
-        if text:
+        """Add to the arguments of tool call `index`; to one that has ended nothing is added."""
+        if text and index in self.calls:
             self.events.append(ArgumentsDelta(index, text, self.choice))
 
     def end_call(self, index: int) -> None:
