@@ -141,6 +141,8 @@ CHECKS: tuple[tuple[tuple[str, ...], Callable[[str], str]], ...] = (
     *(((kind, ANY, "retries", key), _duration) for kind in ("models", "routes") for key in ("backoff", "wait")),
     *(((kind, ANY, "breaker", key), _duration) for kind in ("models", "upstreams") for key in ("window", "pause")),
     *(((kind, ANY, "slow_start"), _duration) for kind in ("models", "upstreams")),
+    *((("providers", ANY, "health", key), _duration) for key in ("interval", "timeout")),
+    *((("upstreams", ANY, "health", key), _duration) for key in ("interval", "timeout")),
     (("models", ANY, "max_body"), _size),
     (("routes", ANY, "max_body"), _size),
 )

@@ -113,6 +113,14 @@ WORKER = (
     Metric("headgate_retries_refused_total", "counter", "Attempts not made because the budget of retries was used up."),
     Metric("headgate_ejections_total", "counter", "Times that a breaker opened."),
     Metric("headgate_cooldowns_total", "counter", "Times that a target asked for a pause (429)."),
+    Metric(
+        "headgate_places",
+        "gauge",
+        "Targets with each of their credentials, and endpoints, that a worker looks after, by how they are doing.",
+        "state",
+        ("closed", "open", "half_open", "cooling", "quarantined", "down"),
+    ),
+    Metric("headgate_probes_total", "counter", "Health probes, by their answers.", "result", ("passed", "failed")),
     Metric("headgate_quarantines_total", "counter", "Refusals of a credential, which is then left alone."),
     Metric(
         "headgate_loop_lag_seconds", "histogram", "How late the worker's loop ran its timer, asked ten times a second."

@@ -17,6 +17,7 @@ __all__ = [
     "Config",
     "Consumer",
     "Control",
+    "Health",
     "Https",
     "Key",
     "Limits",
@@ -152,6 +153,10 @@ HeaderValue = Annotated[
 ]
 OptionValue = str | int | float | bool
 Tokens = Annotated[int, Meta(ge=0, le=10_000_000)]
+ProbePath = Annotated[
+    str,
+    Meta(pattern=r"^/[!-~]{0,1023}$", description="a path that starts with /, such as /health"),
+]
 FailureWord = Literal["connect", "reset", "timeout", "credential", 429, "5xx"]
 """How an attempt failed. connect: there was no connection, so nothing was sent. reset: a reused connection died before
 the first byte of an answer. timeout: an attempt took too long. credential: 401, 402 or 403. 429: the rate is used up.
@@ -286,6 +291,20 @@ class Breaker(_Part, frozen=True):
     pause: Duration = "10s"
 
 
+class Health(_Part, frozen=True):
+    """Probes that ask whether a provider or an endpoint is there, whatever callers do.
+
+    path: below the base URL; asked with GET, an answer 200 to 399 is a good one. failures, successes: so many in a row
+    take it out and bring it back.
+    """
+
+    path: ProbePath
+    interval: Duration = "10s"
+    timeout: Duration = "2s"
+    failures: Annotated[int, Meta(ge=1, le=100)] = 3
+    successes: Annotated[int, Meta(ge=1, le=100)] = 2
+
+
 class Provider(_Part, frozen=True):
     """A vendor of models: the dialect it speaks, where, and with whose credentials: one, or a pool of them.
 
@@ -306,6 +325,7 @@ class Provider(_Part, frozen=True):
     files: bool = False
     ca: File | None = None
     max_connections: Connections = 1024
+    health: Health | None = None
 
 
 class When(_Part, frozen=True):
@@ -450,6 +470,7 @@ class Upstream(_Part, frozen=True):
     balance: Word = "round_robin"
     breaker: Breaker | None = None
     slow_start: Duration | None = None
+    health: Health | None = None
     ca: File | None = None
     max_connections: Connections = 1024
 

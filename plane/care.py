@@ -26,13 +26,13 @@ def places_of(targets: list[Target]) -> list[Target]:
 
 
 def care_of(
-    name: str, places: list[Any], breaker: BreakerRule | None, max_ejected: int, slow_start: int
+    name: str, places: list[Any], breaker: BreakerRule | None, max_ejected: int, slow_start: int, probed: bool
 ) -> Care | None:
     """Return how places are looked after; None where nobody would do anything with what is known of them.
 
     A place without another is asked whatever is known of it, unless the config says when it is not to be.
     """
-    if len(places) == 1 and breaker is None:
+    if len(places) == 1 and breaker is None and not probed:
         return None
     return Care(name, HealthRule(breaker, max_ejected, slow_start), places)
 

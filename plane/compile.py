@@ -18,7 +18,7 @@ import plane.dialects
 import plane.strategies
 from core.errors import ConfigError
 from core.limits import MAX_NS
-from core.model import Breaker, Limits, Provider, Retries, Timeouts, Upstream
+from core.model import Breaker, Health, Limits, Provider, Retries, Timeouts, Upstream
 from core.model import Consumer as ConsumerConfig
 from core.model import Model as ModelConfig
 from core.model import Price as PriceConfig
@@ -38,6 +38,7 @@ from plane.failure import BROKEN, CONNECT, CREDENTIAL, LIMITED, mask_of
 from plane.http1.framing import HOP_BY_HOP
 from plane.http1.origin import Origin, TimeoutsNs
 from plane.kept import Home, mark_of
+from plane.probes import ProbeRule, Watch
 from plane.retries import RetryRule
 from plane.runtime import Candidate, HubRules, Mirror, Model, Route, Runtime, Site, Target
 from plane.services import Voices, services
@@ -104,7 +105,8 @@ class Credential(NamedTuple):
 class Vendor(NamedTuple):
     """A provider, as far as all of its targets share it.
 
-    ways: name of a caller's operation -> `Way`. credentials: one at least, of b"" where it needs none.
+    ways: name of a caller's operation -> `Way`. credentials: one at least, of b"" where it needs none. watch: how it is
+    probed, or None.
     """
 
     origin: Origin
@@ -112,6 +114,7 @@ class Vendor(NamedTuple):
     base: bytes
     ways: dict[str, Way]
     credentials: list[Credential]
+    watch: Watch | None
 
 
 class Group(NamedTuple):
@@ -136,6 +139,8 @@ class Compiler:
         self.timeouts_made: dict[Timeouts, TimeoutsNs] = {}
         self.rules_made: dict[tuple[str, Retries], RetryRule] = {}
         self.cares: list[Care] = []
+        self.watches: list[Watch] = []
+        self.probed: set[Candidate] = set()
         self.limits_read: set[Limits] = set()
         self.homes: dict[tuple[str, str], Home] = {}
         self.files = ("", "")
@@ -180,6 +185,7 @@ class Compiler:
         groups = [group.endpoints for group in upstreams.values()]
         rules = list(self.rules_made.values())
         voices = Voices(callers)
+        watches = [watch for watch in self.watches if watch.places]
         return Site(
             rows,
             self.secrets,
@@ -189,6 +195,7 @@ class Compiler:
             groups,
             voices,
             self.cares,
+            watches,
             rules,
             self.homes,
             self.files,
@@ -263,7 +270,8 @@ class Compiler:
             except ValueError as error:
                 self.problems.append(f"{path}: {error}")
             made.append(Credential(secret.encode(), constant, mark_of(reference), heads))
-        vendor = Vendor(origin, host, base, ways, made)
+        watch = self.watch(config.health, origin, base, made[0].constant, path)
+        vendor = Vendor(origin, host, base, ways, made, watch)
         self.home(name, config, vendor)
         return vendor
 
@@ -387,6 +395,9 @@ class Compiler:
         if len(places) > 1:
             for place in places:
                 place.keys = list(places)
+        if vendor.watch is not None:
+            vendor.watch.places.extend(places)
+            self.probed.update(places)
         self.candidates += places
         return places[0]
 
@@ -465,7 +476,12 @@ class Compiler:
             if url in config.endpoints[:index]:
                 self.problems.append(f"{path}.endpoints[{index}]: {url} stands there twice; give it a weight instead")
             origin, host, base = self.origin(url, config.ca, config.max_connections, f"{path}.endpoints[{index}]")
-            endpoints.append(Candidate(f"{name}/{(host + base).decode()}", weight, origin, host, base))
+            endpoint = Candidate(f"{name}/{(host + base).decode()}", weight, origin, host, base)
+            endpoints.append(endpoint)
+            watch = self.watch(config.health, origin, base, b"host: %b\r\n" % host, path)
+            if watch is not None:
+                watch.places.append(endpoint)
+                self.probed.add(endpoint)
         self.candidates += endpoints
         self.care(path, endpoints, config)
         return Group(self.made(self.balance_kinds, config.balance, f"{path}.balance"), endpoints)
@@ -528,6 +544,21 @@ class Compiler:
             )
         return made
 
+    def watch(self, config: Health | None, origin: Origin, base: bytes, lines: bytes, path: str) -> Watch | None:
+        """Return how a provider or endpoint is probed, with nothing yet that it is about; None if it is not."""
+        if config is None:
+            return None
+        rule = ProbeRule(
+            self.read(parse_duration, config.interval, f"{path}.health.interval"),
+            self.read(parse_duration, config.timeout, f"{path}.health.timeout"),
+            config.failures,
+            config.successes,
+        )
+        target = base + config.path.encode()
+        made = Watch(origin, b"GET %b HTTP/1.1\r\n%bconnection: close\r\n\r\n" % (target, lines), rule, [])
+        self.watches.append(made)
+        return made
+
     def care(self, path: str, places: list[Any], config: ModelConfig | Upstream) -> None:
         """Have the places of a model or upstream looked after, if that is of any use."""
         breaker = config.breaker
@@ -541,7 +572,8 @@ class Compiler:
                 self.read(parse_duration, breaker.pause, f"{path}.breaker.pause"),
             )
         slow = self.read(parse_duration, config.slow_start, f"{path}.slow_start") if config.slow_start else 0
-        care = care_of(path, places, rule, breaker.max_ejected if breaker else 0, slow)
+        probed = not self.probed.isdisjoint(places)
+        care = care_of(path, places, rule, breaker.max_ejected if breaker else 0, slow, probed)
         if care is not None:
             self.cares.append(care)
 

@@ -7,6 +7,7 @@ there is no way to go round in circles. An attempt that could not end before the
 
 from __future__ import annotations
 
+import logging
 from time import monotonic_ns, time
 from zlib import crc32
 
@@ -39,6 +40,11 @@ OUTCOMES = {
     COOLED: slot("headgate_cooldowns_total"),
     QUARANTINED: slot("headgate_quarantines_total"),
 }
+
+
+SAID = {EJECTED: "breaker opened", QUARANTINED: "credential refused"}
+
+log = logging.getLogger("headgate.plane")
 
 
 def first(exchange: Exchange) -> Candidate:
@@ -264,6 +270,8 @@ def report(exchange: Exchange, failure: int, wait: int) -> None:
         outcome = health.leave(monotonic_ns(), failure, wait, exchange.probing)
         if outcome != 0:
             exchange.runtime.shared.metrics.add(OUTCOMES[outcome], 1)
+        if outcome in SAID:
+            log.warning(SAID[outcome], extra={"fields": {"place": exchange.answering.name}})
 
 
 def conclude(exchange: Exchange) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import resource
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from time import monotonic_ns
 
 from core.metrics import LAYOUT, slot
 from core.wire import Counts
 from plane.feed import Feed
+from plane.health import STATES
 from plane.http1.door import Door
 from plane.shared import Shared
 
@@ -26,6 +29,7 @@ BUSY = slot("headgate_upstream_connections", "busy")
 IDLE = slot("headgate_upstream_connections", "idle")
 DIALLING = slot("headgate_upstream_connections", "dialling")
 WAITING = slot("headgate_upstream_waiting")
+PLACES = [slot("headgate_places", state) for state in STATES]
 BACKLOG = slot("headgate_ring_backlog_bytes")
 DROPPED = slot("headgate_usage_dropped_total")
 PROCESSOR = slot("headgate_worker_cpu_seconds_total")
@@ -75,6 +79,10 @@ class Reporter:
         metrics.set(DIALLING, dialling)
         metrics.set(BUSY, sum(pool.size for pool in pools) - idle - dialling)
         metrics.set(WAITING, sum(len(pool.waiters) for pool in pools))
+        now = monotonic_ns()
+        states = Counter(health.state(now) for health in list(self.shared.healths.values()))
+        for state, place in enumerate(PLACES):
+            metrics.set(place, states[state])
         metrics.set(BACKLOG, self.shared.ledger.backlog())
         metrics.set(DROPPED, self.shared.ledger.dropped)
         used = resource.getrusage(resource.RUSAGE_SELF)

@@ -46,7 +46,7 @@ cdef class Health:
     cdef bint may_eject(self) except -1
     cdef cool(self, long long now, long long wait)
     @cython.locals(standing=Standing)
-    cdef quarantine(self, long long now)
+    cdef bint quarantine(self, long long now) except -1
     cpdef probed(self, long long now, bint down)
     cpdef begin_slowly(self, long long now)
     @cython.locals(length='long long')

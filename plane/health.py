@@ -120,13 +120,13 @@ class Health:
             return 0
         if wait >= 0 or failure == LIMITED:
             self.cool(now, wait)
-        if failure == CREDENTIAL:
-            self.quarantine(now)
         if failure in (LIMITED, CREDENTIAL):
             # It answers: that is no failure for the breaker, and no success that outweighs one.
             if probing:
                 self.judge(now, False, True)
-            return COOLED if failure == LIMITED else QUARANTINED
+            if failure == LIMITED:
+                return COOLED
+            return QUARANTINED if self.quarantine(now) else 0
         if failure == 0:
             self.cools = 0
             self.standing.times = 0
@@ -157,12 +157,14 @@ class Health:
         self.cools += 1
         self.cool_until = max(self.cool_until, now + min(wait, MAX_COOLING))
 
-    def quarantine(self, now: int) -> None:
-        """Leave the credential alone; calls under way that end the same way do not make it longer."""
+    def quarantine(self, now: int) -> bool:
+        """Leave the credential alone; False if it is already: calls under way that end the same way change nothing."""
         standing = self.standing
-        if standing.until <= now:
-            standing.until = now + min(QUARANTINE << min(standing.times, 10), MAX_QUARANTINE)
-            standing.times += 1
+        if standing.until > now:
+            return False
+        standing.until = now + min(QUARANTINE << min(standing.times, 10), MAX_QUARANTINE)
+        standing.times += 1
+        return True
 
     def probed(self, now: int, down: bool) -> None:
         """Take note of what the probes say."""

@@ -217,8 +217,9 @@ class Site:
 
     rows, secrets: what it was built from. candidates: all targets and endpoints. groups: the endpoints of each
     upstream. voices: render errors where no route has been matched. origins: all that the candidates lead to. cares:
-    `plane.care.Care` of models and upstreams. rules: for retries, all of them. homes: (provider, mark) ->
-    `plane.kept.Home`; files: which of them keeps what belongs to no model, ("", "") if none does.
+    `plane.care.Care` of models and upstreams. watches: what is probed (`plane.probes.Watch`). rules: for retries, all of
+    them. homes: (provider, mark) -> `plane.kept.Home`; files: which of them keeps what belongs to no model, ("", "") if
+    none does.
     """
 
     def __init__(
@@ -231,6 +232,7 @@ class Site:
         groups: list[list[Candidate]],
         voices: Any,
         cares: list[Any],
+        watches: list[Any],
         rules: list[Any],
         homes: Mapping[tuple[str, str], Any],
         files: tuple[str, str],
@@ -245,6 +247,7 @@ class Site:
         self.homes = homes
         self.files = files
         self.cares = cares
+        self.watches = watches
         self.rules = rules
         self.origins: set[Origin] = set()
         self.bound = False
@@ -275,6 +278,7 @@ class Site:
         for rule in self.rules:
             shared.budget(rule)
             yield
+        shared.watch(self.watches)
         self.bound = True
 
     def held(self) -> list[list[Any]]:

@@ -7,6 +7,7 @@ import fcntl
 import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from random import Random
@@ -30,12 +31,16 @@ from plane.ledger import Ledger
 from plane.metrics import Metrics
 from plane.overload import Gauge, Tally
 from plane.pins import Pins
+from plane.probes import Probe, Watch, ask
 from plane.retries import RetryRule
 from plane.runtime import Candidate
 from plane.steps import Steps
 from plane.timers import Timers
 
 __all__ = ["Shared"]
+
+MAX_PROBING = 16
+"""Probes under way at once."""
 
 
 class Shared:
@@ -62,6 +67,8 @@ class Shared:
         self.healths: WeakValueDictionary[tuple[str, str, Origin, bytes], Health] = WeakValueDictionary()
         self.standings: WeakValueDictionary[tuple[Origin, bytes], Standing] = WeakValueDictionary()
         self.budgets: WeakValueDictionary[str, RetryBudget] = WeakValueDictionary()
+        self.probes: dict[tuple[Origin, bytes], Probe] = {}
+        self.probing: set[asyncio.Task[None]] = set()
         self.random = Random()  # noqa: S311 it spreads retries in time, no secret hangs on it.
         self.file = limits.open("r+b")
         try:
@@ -105,6 +112,37 @@ class Shared:
             place.health = health
         for place in care.places:
             place.health.obey(care.rule, [other.health for other in care.places])
+
+    def watch(self, watches: list[Watch]) -> None:
+        """Have these probed, and nothing else; what a probe said before still holds."""
+        wanted: dict[tuple[Origin, bytes], list[Health]] = {}
+        for watch in watches:
+            probe = self.probes.get(watch.key)
+            if probe is None:
+                probe = self.probes[watch.key] = Probe(partial(self.ask, watch), self.random, self.metrics, watch.rule)
+                self.timers.add(probe)
+            probe.rule = watch.rule
+            places = [self.endpoints.get((place.name, place.origin), place) for place in watch.places]
+            wanted.setdefault(watch.key, []).extend(place.health for place in places)
+        for key in [key for key in self.probes if key not in wanted]:
+            self.timers.discard(self.probes.pop(key))
+        for key, healths in wanted.items():
+            self.probes[key].tell(healths)
+
+    def ask(self, watch: Watch, probe: Probe) -> None:
+        """Start asking; where too many are being asked already, a little later."""
+        if len(self.probing) >= MAX_PROBING:
+            probe.due = monotonic_ns() + 1
+            return
+        task = asyncio.get_running_loop().create_task(self.asked(watch, probe))
+        self.probing.add(task)
+        task.add_done_callback(self.probing.discard)
+
+    async def asked(self, watch: Watch, probe: Probe) -> None:
+        """Ask once."""
+        good = await ask(watch.origin, self.pool(watch.origin).ssl_context, watch.request, probe.rule.timeout)
+        if self.probes.get(watch.key) is probe:
+            probe.answered(good, monotonic_ns())
 
     def budget(self, rule: RetryRule) -> None:
         """Give a rule the budget that rules of its name have had before it."""
