@@ -1,5 +1,6 @@
 """core.breaker: the table, and the same as a naive model that remembers every call."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,6 +42,13 @@ def test_a_closed_breaker_opens_only_by_tripping_and_an_open_one_only_half_opens
         ("half_open", "tripped", "open"),
         ("half_open", "lost", "open"),
     }
+
+
+def test_the_table_in_the_docs_is_this_one() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "failover.md").read_text()
+    rows = [[name, *(STATES[after] for after in row)] for name, row in zip(STATES, TABLE, strict=True)]
+    assert f"| state \\ event | {' | '.join(EVENTS)} |\n" in page
+    assert "\n".join(f"| {' | '.join(row)} |" for row in rows) in page
 
 
 @pytest.mark.parametrize(("fails", "passes", "opens"), [(2, 2, True), (3, 4, False), (1, 2, False), (4, 4, True)])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.conformance.answers import CHUNK, DONE, JSON, LAST_CHUNK, STREAM_HEAD, answer, chunk, failure, sized
-from tests.e2e.harness import Gateway, chat_request, digest, free_port, gateway
+from tests.e2e.harness import Gateway, chat_request, digest, eventually, free_port, gateway
 from tests.providers.scripted import Step, Upstream, echo_kept, fin, reset, until_closed
 
 KEY = "hg-failover-key"
@@ -184,3 +184,31 @@ def test_a_caller_s_own_timeout_ends_the_call(stage: Stage) -> None:
     head, _, body = chat_request("Hello?", key=KEY, model="again").partition(b"\r\n\r\n")
     got = stage.gateway.call(head + b"\r\nx-headgate-timeout-ms: 300\r\n\r\n" + body)
     assert (got.status, got.get("x-headgate-error")) == (504, "upstream_timeout")
+
+
+def test_a_provider_whose_probes_fail_is_not_asked() -> None:
+    with Upstream() as sick, Upstream() as well:
+        targets = "[{provider: sick, model: scripted-small}, {provider: well, model: scripted-small}]"
+        text = f"""
+providers:
+  sick:
+    dialect: openai
+    base_url: "http://127.0.0.1:{sick.port}/v1"
+    health: {{path: /nowhere, interval: 100ms, failures: 1}}
+  well:
+    dialect: openai
+    base_url: "http://127.0.0.1:{well.port}/v1"
+    credential: env:PROVIDER_KEY
+    health: {{path: /models, interval: 100ms, failures: 1}}
+models:
+  m: {{targets: {targets}}}
+consumers:
+  tests: {{keys: [{{sha256: {digest(KEY)}}}], models: ["*"]}}
+"""
+        with gateway(text) as served:
+            eventually(lambda: served.metric("headgate_places", state="down") == 1)
+            eventually(lambda: served.metric("headgate_probes_total", result="passed") > 0)
+            got = served.call(chat_request("Hello?", key=KEY, model="m"))
+            assert (got.status, got.get("x-headgate-target")) == (200, "well/scripted-small")
+        assert {request.path for request in sick.requests} == {"/v1/nowhere"}
+        assert {request.path for request in well.requests} == {"/v1/models", "/v1/chat/completions"}
