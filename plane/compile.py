@@ -6,7 +6,6 @@ between which it serves callers.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -44,6 +43,7 @@ from plane.runtime import Candidate, HubRules, Mirror, Model, Route, Runtime, Si
 from plane.services import Voices, services
 from plane.steps import Steps, at_once
 from plane.sticky import Sticky
+from plane.vendor import PRINTABLE, Credential, Vendor, heads_of, pool_of
 from plane.way import Way, way_of
 
 __all__ = ["compile_snapshot", "compile_steps", "known_words"]
@@ -56,7 +56,6 @@ OURS = {name.decode() for name in HOP_BY_HOP} | {
 }
 """Fields of a request to a provider that its config cannot set."""
 JSON = b"content-type: application/json\r\n"
-PRINTABLE = re.compile(r"[!-~]+")
 REFUSED = CONNECT | CREDENTIAL | LIMITED | BROKEN
 """Failures after which nothing was acted upon, as far as the upstream says."""
 
@@ -88,33 +87,6 @@ def compile_steps(
     snapshot has in common with it is taken from there.
     """
     return Compiler(snapshot, secrets, before).steps()
-
-
-class Credential(NamedTuple):
-    """What of a request's head hangs on the credential it is sent with.
-
-    constant: the lines of every request. heads: as of `Target`; None where the paths depend on the model.
-    """
-
-    secret: bytes
-    constant: bytes
-    mark: str
-    heads: dict[str, tuple[bytes, bytes]] | None
-
-
-class Vendor(NamedTuple):
-    """A provider, as far as all of its targets share it.
-
-    ways: name of a caller's operation -> `Way`. credentials: one at least, of b"" where it needs none. watch: how it is
-    probed, or None.
-    """
-
-    origin: Origin
-    host: bytes
-    base: bytes
-    ways: dict[str, Way]
-    credentials: list[Credential]
-    watch: Watch | None
 
 
 class Group(NamedTuple):
@@ -576,41 +548,6 @@ class Compiler:
         care = care_of(path, places, rule, breaker.max_ejected if breaker else 0, slow, probed)
         if care is not None:
             self.cares.append(care)
-
-
-def pool_of(config: Provider, path: str) -> list[tuple[str, str | None]]:
-    """Return the references to a provider's credentials with their places, each once; None where it needs none."""
-    pool: dict[str | None, str] = {}
-    if config.credential is not None or not config.credentials:
-        pool[config.credential] = f"{path}.credential"
-    for index, reference in enumerate(config.credentials):
-        pool.setdefault(reference, f"{path}.credentials[{index}]")
-    return [(place, reference) for reference, place in pool.items()]
-
-
-def heads_of(ways: Mapping[str, Way], model: str, base: bytes, constant: bytes) -> dict[str, tuple[bytes, bytes]]:
-    """Return the parts of request heads that do not change, by the provider's operation: without and with a stream.
-
-    Raises ValueError for a path that cannot stand in a request line.
-    """
-    heads = {}
-    for way in ways.values():
-        operation = way.operation
-        plain, streamed = (
-            b"%b %b%b HTTP/1.1\r\n%b"
-            % (operation.method.encode(), base, path_of(way.dialect, operation, model, stream), constant)
-            for stream in (False, True)
-        )
-        heads[way.name] = (plain, streamed)
-    return heads
-
-
-def path_of(dialect: Dialect, operation: Any, model: str, stream: bool) -> bytes:
-    """Return where a provider is asked, below its base URL."""
-    path = dialect.path(operation, model, stream)
-    if not PRINTABLE.fullmatch(path):
-        raise ValueError(f"the path {path!r} cannot stand in a request line")
-    return path.encode()
 
 
 def check_rate(count: int, period: int, burst: int) -> None:

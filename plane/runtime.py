@@ -217,9 +217,9 @@ class Site:
 
     rows, secrets: what it was built from. candidates: all targets and endpoints. groups: the endpoints of each
     upstream. voices: render errors where no route has been matched. origins: all that the candidates lead to. cares:
-    `plane.care.Care` of models and upstreams. watches: what is probed (`plane.probes.Watch`). rules: for retries, all of
-    them. homes: (provider, mark) -> `plane.kept.Home`; files: which of them keeps what belongs to no model, ("", "") if
-    none does.
+    `plane.care.Care` of models and upstreams. watches: what is probed (`plane.probes.Watch`). rules: for retries, all
+    of them. homes: (provider, mark) -> `plane.kept.Home`; files: which of them keeps what belongs to no model, ("", "")
+    if none does.
     """
 
     def __init__(
