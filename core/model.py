@@ -151,7 +151,9 @@ HeaderValue = Annotated[
         description="the value of a header field: printable ASCII, without space around it",
     ),
 ]
-OptionValue = str | int | float | bool
+OptionText = Annotated[str, Meta(pattern=r"^[^\x00-\x1f]{0,1024}$", description="text of at most 1024 characters")]
+OptionNumber = Annotated[int, Meta(ge=-1_000_000_000, le=1_000_000_000)]
+OptionValue = OptionText | OptionNumber | float | bool
 Tokens = Annotated[int, Meta(ge=0, le=10_000_000)]
 ProbePath = Annotated[
     str,

@@ -13,6 +13,7 @@ from control.load import load
 from core.errors import ConfigError
 from core.model import Config, Static
 from core.snapshot import digest_of
+from plane.compile import known_words
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "config"
@@ -67,7 +68,7 @@ def test_no_line_shows_a_secret() -> None:
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_every_example_loads(example: str) -> None:
-    loaded = load(ROOT / "examples" / example, WORDS)
+    loaded = load(ROOT / "examples" / example, known_words())
     assert loaded.sources
     assert loaded.config != Config()
 
