@@ -1,12 +1,13 @@
 cimport cython
 
+from core.stream_scan cimport StreamScan
 from plane.exchange cimport Exchange
-from plane.http1.client cimport Pool, UpstreamConnection
+from plane.http1.client cimport Pool, UpstreamConnection, is_stream
 from plane.request cimport head_of
 from plane.retries cimport RetryRule
 from plane.runtime cimport Candidate, Target
 
-cdef int CONNECT, RESET
+cdef int CONNECT, MAX_BYTES, MAX_EVENTS, RESET
 
 
 @cython.locals(pool=Pool)
@@ -14,5 +15,8 @@ cpdef UpstreamConnection enter(Exchange exchange, Candidate candidate)
 @cython.locals(rule=RetryRule, replayable=bint, head=bytes, body=bytes)
 cpdef send(Exchange exchange, Candidate candidate, UpstreamConnection connection)
 cpdef bint is_answered(Exchange exchange)
+cpdef bint is_held(Exchange exchange) except -1
+@cython.locals(scan=StreamScan, data=bytes)
+cpdef bint gather(Exchange exchange) except -1
 @cython.locals(candidate=Candidate, connection=UpstreamConnection)
 cpdef leave(Exchange exchange)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from time import monotonic_ns
 
+from core.stream_scan import StreamScan
 from plane.exchange import Exchange
 from plane.failure import CONNECT, RESET
-from plane.http1.client import Pool, UpstreamConnection
+from plane.http1.client import Pool, UpstreamConnection, is_stream
 from plane.latency import FAILED
 from plane.request import head_of
 from plane.retries import RetryRule
 from plane.runtime import Candidate, Target
 
-__all__ = ["enter", "is_answered", "leave", "send"]
+__all__ = ["enter", "gather", "is_answered", "is_held", "leave", "send"]
+
+MAX_EVENTS = 64
+MAX_BYTES = 256 * 1024
+"""Events and bytes held back at most; a stream that has said nothing until then goes out as it is."""
 
 IDEMPOTENT = frozenset([b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"])
 """Methods a lost call of which may be sent again (RFC 9110 9.2.2)."""
@@ -45,6 +50,26 @@ def send(exchange: Exchange, candidate: Candidate, connection: UpstreamConnectio
 def is_answered(exchange: Exchange) -> bool:
     """Tell whether what `relay` needs has come: the whole answer or, of a stream, its head."""
     return exchange.answer_ended or (exchange.answer_head and exchange.answer_streams)
+
+
+def is_held(exchange: Exchange) -> bool:
+    """Tell whether what is answered is a stream that may still fail without its caller having seen any of it."""
+    if not (exchange.answer_streams and exchange.answer_status < 300 and exchange.route.needs_model):
+        return False
+    return is_stream(exchange.answer_type) and (exchange.stream or not exchange.way.translates)
+
+
+def gather(exchange: Exchange) -> bool:
+    """Take what has come of the stream; tell whether the wait is over."""
+    scan: StreamScan = exchange.scan
+    data = exchange.take_answer()
+    if data:
+        exchange.early = exchange.early + scan.feed(data)
+        if scan.content or scan.done or scan.error or scan.events >= MAX_EVENTS or len(exchange.early) >= MAX_BYTES:
+            return True
+    if exchange.answer_ended and exchange.way.translates:
+        exchange.early = exchange.early + scan.flush()
+    return exchange.answer_ended
 
 
 def leave(exchange: Exchange) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from time import monotonic_ns
 
 from core.errors import GatewayError
-from plane.attempt import enter, is_answered, leave, send
+from plane.attempt import enter, is_answered, is_held, leave, send
 from plane.exchange import Exchange
 from plane.failover import after_answer, after_error, first, re_enter, report
 from plane.failure import LOST
-from plane.hold import hold, is_held
+from plane.hold import hold
 from plane.http1.connect import acquire
 
 __all__ = ["call"]

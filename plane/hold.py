@@ -13,18 +13,14 @@ import msgspec
 from msgspec import Struct
 
 from core.errors import GatewayError
+from plane.attempt import gather
 from plane.canonical import Fault, fault_error
 from plane.clean import without
 from plane.exchange import Exchange
 from plane.failure import refused_credential
-from plane.http1.client import is_stream
 from plane.kept import follow
 
-__all__ = ["hold", "is_held"]
-
-MAX_EVENTS = 64
-MAX_BYTES = 256 * 1024
-"""Events and bytes held back at most; a stream that has said nothing until then goes out as it is."""
+__all__ = ["hold"]
 
 STATUSES = {
     "invalid_request_error": 400,
@@ -72,13 +68,6 @@ class Told(Struct, gc=False):
 told = msgspec.json.Decoder(Told)
 
 
-def is_held(exchange: Exchange) -> bool:
-    """Tell whether what is answered is a stream that may still fail without its caller having seen any of it."""
-    if not (exchange.answer_streams and exchange.answer_status < 300 and exchange.route.needs_model):
-        return False
-    return is_stream(exchange.answer_type) and (exchange.stream or not exchange.way.translates)
-
-
 async def hold(exchange: Exchange) -> None:
     """Take in the stream until it says something, ends, or too much of it would have to be held.
 
@@ -98,19 +87,6 @@ async def hold(exchange: Exchange) -> None:
         exchange.is_held = False
     if exchange.scan.error and not exchange.scan.content:
         raise fault_of(exchange)
-
-
-def gather(exchange: Exchange) -> bool:
-    """Take what has come of the stream; tell whether the wait is over."""
-    scan = exchange.scan
-    data = exchange.take_answer()
-    if data:
-        exchange.early = exchange.early + scan.feed(data)
-        if scan.content or scan.done or scan.error or scan.events >= MAX_EVENTS or len(exchange.early) >= MAX_BYTES:
-            return True
-    if exchange.answer_ended and exchange.way.translates:
-        exchange.early = exchange.early + scan.flush()
-    return exchange.answer_ended
 
 
 def fault_of(exchange: Exchange) -> GatewayError:
