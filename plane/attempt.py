@@ -45,6 +45,8 @@ def send(exchange: Exchange, candidate: Candidate, connection: UpstreamConnectio
     rule: RetryRule = exchange.retries
     replayable = rule.on & RESET != 0 or (rule.on & CONNECT != 0 and exchange.method in IDEMPOTENT)
     connection.call(exchange, head, body, exchange.timeouts, replayable)
+    if exchange.upload is not None and not exchange.body_complete:
+        connection.unsent = True
 
 
 def is_answered(exchange: Exchange) -> bool:

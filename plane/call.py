@@ -11,6 +11,7 @@ from plane.failover import after_answer, after_error, first, re_enter, report
 from plane.failure import LOST
 from plane.hold import hold
 from plane.http1.connect import acquire
+from plane.upload import forward
 
 __all__ = ["call"]
 
@@ -29,6 +30,8 @@ async def call(exchange: Exchange) -> None:
                 connection = await acquire(place.pool, exchange, exchange.timeouts)
             send(exchange, place, connection)
             while not is_answered(exchange):
+                if exchange.upload is not None:
+                    forward(exchange)
                 await exchange
             if is_held(exchange):
                 await hold(exchange)

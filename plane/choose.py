@@ -27,6 +27,7 @@ def choose(exchange: Exchange) -> None:
             exchange.candidates = model.targets if model.only else ranked(exchange, model)
         exchange.timeouts = model.timeouts
         exchange.retries = model.retries
+        exchange.relay_at_once = route.at_once
     else:
         exchange.candidates = route.balancer.order(route.endpoints)
         exchange.timeouts = route.timeouts
@@ -40,7 +41,7 @@ def choose(exchange: Exchange) -> None:
         raise GatewayError(
             503, "no_candidate", "gateway", "Everything that could serve this request is drained.", retry_after=5.0
         )
-    if exchange.model is not None and exchange.model.mirror is not None:
+    if exchange.model is not None and exchange.model.mirror is not None and exchange.upload is None:
         mirror(exchange)
 
 

@@ -43,7 +43,7 @@ from plane.runtime import Candidate, HubRules, Mirror, Model, Route, Runtime, Si
 from plane.services import Voices, services
 from plane.steps import Steps, at_once
 from plane.sticky import Sticky
-from plane.vendor import PRINTABLE, Credential, Vendor, heads_of, pool_of
+from plane.vendor import JSON, PRINTABLE, Credential, Vendor, heads_of, pool_of
 from plane.way import Way, way_of
 
 __all__ = ["compile_snapshot", "compile_steps", "known_words"]
@@ -55,7 +55,6 @@ OURS = {name.decode() for name in HOP_BY_HOP} | {
     "x-request-id",
 }
 """Fields of a request to a provider that its config cannot set."""
-JSON = b"content-type: application/json\r\n"
 REFUSED = CONNECT | CREDENTIAL | LIMITED | BROKEN
 """Failures after which nothing was acted upon, as far as the upstream says."""
 

@@ -28,6 +28,8 @@ class Operation(Struct, frozen=True):
     the same kind are translated into each other, where both have a translator for it. streams: it can answer as a
     stream. pinned: it names no model, but what a provider keeps (``{id}`` in the path) or is to keep (`plane.kept`).
     keeps: its answer names what the provider keeps.
+    form: its body is a form with files, which is sent on while it comes (`plane.upload`). at_once: its answer
+    is neither JSON nor events (sound, say), and goes out as it comes. model: what is meant where none is named.
     """
 
     name: str
@@ -37,6 +39,9 @@ class Operation(Struct, frozen=True):
     method: str = "POST"
     pinned: bool = False
     keeps: bool = False
+    form: bool = False
+    at_once: bool = False
+    model: str = ""
 
 
 class EventReader(Protocol):

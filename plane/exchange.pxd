@@ -11,6 +11,8 @@ cdef class Downstream(Timed):
     cdef public bint secure
 
     cpdef want_body(self, Exchange exchange, long long limit)
+    cpdef hold_body(self)
+    cpdef let_body(self)
     cpdef answer(self, int status, bytes fields, bytes body)
     cpdef start(self, int status, bytes fields, long long length)
     cpdef write(self, bytes data)
@@ -81,6 +83,7 @@ cdef class Exchange(Timed):
     cdef public object home
     cdef public bytes pinned_path
     cdef public bint keeps
+    cdef public object upload
 
     # choose
     cdef public list candidates

@@ -37,6 +37,14 @@ class Downstream(Timed):
         """Let the body in, up to `limit` bytes; more interrupts the exchange with 413."""
         raise NotImplementedError
 
+    def hold_body(self) -> None:
+        """Take in no more of the body until `let_body`: what came before could not be sent on yet."""
+        raise NotImplementedError
+
+    def let_body(self) -> None:
+        """Let more of the body in."""
+        raise NotImplementedError
+
     def answer(self, status: int, fields: bytes, body: bytes) -> None:
         """Send a whole answer; the exchange is finished for the caller."""
         raise NotImplementedError
@@ -72,7 +80,8 @@ class Exchange(Timed):
     shed: `gauge` is what the request is counted in, None while it is not; `held` is how many bytes of it are, and
     `tally` counts them for its consumer.
     admit: `holding` is the concurrency limit to release, if any; `limit` is -1 where no rate applies.
-    decode: `edits` is the dialect's note of where the body is changed for a target.
+    decode: `upload` is what is known of a form whose body is sent on while it comes (`plane.upload`), None elsewhere;
+    `edits` is the dialect's note of where the body is changed for a target.
     choose: `affinity` is shared by the calls that are to stay on one target; nothing where none are.
     `pins` are the ids in it that the gateway gave out -> `plane.pins.Pin`, None if there are none; `keeps`: the
     answer names what the provider keeps. For a pinned operation `home` is who keeps it, `pinned_path` its path there.
@@ -133,6 +142,7 @@ class Exchange(Timed):
     home: Any
     pinned_path: bytes
     keeps: bool
+    upload: Any
 
     candidates: list[Any]
     affinity: bytes | None

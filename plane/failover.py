@@ -187,6 +187,8 @@ def next_place(exchange: Exchange, failure: int, wait: int) -> Candidate | None:
     exchange.pause = 0
     if failure == LOST or exchange.tried > rule.max or not (failure == RESET or rule.on & failure):
         return None
+    if exchange.upload is not None and exchange.upload.moved:
+        return None  # What was sent on is not there any more.
     now = monotonic_ns()
     if now >= exchange.deadline(exchange.timeouts.total):
         return None

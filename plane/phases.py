@@ -22,6 +22,7 @@ from plane.record import record, take_id
 from plane.relay import relay
 from plane.settle import settle
 from plane.shed import shed
+from plane.upload import open_form
 
 __all__ = ["serve"]
 
@@ -45,7 +46,9 @@ async def serve(exchange: Exchange) -> None:
             if route.needs_key:
                 admit(exchange)
             exchange.downstream.want_body(exchange, route.max_body)
-            if not exchange.body_complete:
+            if route.is_form:
+                await open_form(exchange)
+            elif not exchange.body_complete:
                 began = monotonic_ns()
                 while not exchange.body_complete:
                     await exchange

@@ -57,6 +57,9 @@ def to_target(exchange: Exchange, target: Target) -> tuple[bytes, bytes]:
         lines += missing_fields(exchange, way)
     if way.signs:
         lines.append(signature(exchange, target, way, body))
+    if exchange.upload is not None:
+        lines += (exchange.upload.lines(exchange, len(body)), b"\r\n")
+        return b"".join(lines), exchange.upload.framed(body)
     lines.append(b"content-length: %d\r\n\r\n" % len(body))
     return b"".join(lines), body
 

@@ -73,6 +73,8 @@ cdef class Route:
     cdef public bint needs_key
     cdef public bint needs_model
     cdef public bint pinned
+    cdef public bint is_form
+    cdef public bint at_once
     cdef public object dialect
     cdef public object operation
     cdef public long long max_body

@@ -200,6 +200,8 @@ class Route:
         self.needs_key = needs_key
         self.needs_model = operation is not None
         self.pinned = operation is not None and operation.pinned
+        self.is_form = operation is not None and operation.form
+        self.at_once = operation is not None and operation.at_once
         self.dialect = dialect
         self.operation = operation
         self.max_body = max_body

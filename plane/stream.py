@@ -59,6 +59,7 @@ class Stream(Downstream):
         self.is_head = False
         self.gone = False
         self.body_started = 0
+        self.body_held: asyncio.Event | None = None
         self.joined = 0
         self.wake: asyncio.Future[None] | None = None
         self.reader: asyncio.Task[None] | None = None
@@ -127,6 +128,8 @@ class Stream(Downstream):
         """Take in the body, then wait until the caller leaves or the answer is out."""
         exchange = self.exchange
         while True:
+            if self.body_held is not None:
+                await self.body_held.wait()
             message = await self.receive()
             if message["type"] != "http.request":
                 self.leave()
@@ -145,8 +148,11 @@ class Stream(Downstream):
                 if not self.sending:
                     self.due = 0
                 exchange.resume()
-            elif not self.sending:
-                self.due = self.body_due()
+            else:
+                if not self.sending:
+                    self.due = self.body_due()
+                if exchange.upload is not None:
+                    exchange.resume()
 
     def take_part(self, data: bytes) -> None:
         """Keep a part of the body; many small ones are joined."""
@@ -170,6 +176,20 @@ class Stream(Downstream):
             self.tunnel.abort()
         elif not self.exchange.body_complete:
             self.exchange.interrupt(GatewayError(408, "body_timeout", "caller", "The request body came too slowly."))
+
+    def hold_body(self) -> None:
+        """Take in no more: the caller need not hurry meanwhile."""
+        if self.body_held is None:
+            self.body_held = asyncio.Event()
+            self.due = 0
+
+    def let_body(self) -> None:
+        """Take in more; the caller's pace counts from now."""
+        if self.body_held is not None:
+            self.body_held.set()
+            self.body_held = None
+            self.body_started = monotonic_ns() - self.exchange.body_size * SECOND // self.door.body_rate
+            self.due = self.body_due()
 
     def leave(self) -> None:
         """The caller has gone: end what is under way."""

@@ -12,8 +12,9 @@ from plane.http1.origin import Origin
 from plane.probes import Watch
 from plane.way import Way
 
-__all__ = ["PRINTABLE", "Credential", "Vendor", "heads_of", "pool_of"]
+__all__ = ["JSON", "PRINTABLE", "Credential", "Vendor", "heads_of", "pool_of"]
 
+JSON = b"content-type: application/json\r\n"
 PRINTABLE = re.compile(r"[!-~]+")
 """What can stand in a request line."""
 
@@ -63,9 +64,11 @@ def heads_of(ways: Mapping[str, Way], model: str, base: bytes, constant: bytes) 
     heads = {}
     for way in ways.values():
         operation = way.operation
+        # A form has its boundary in that line; it is written with the request.
+        lines = constant.replace(JSON, b"", 1) if operation.form else constant
         plain, streamed = (
             b"%b %b%b HTTP/1.1\r\n%b"
-            % (operation.method.encode(), base, path_of(way.dialect, operation, model, stream), constant)
+            % (operation.method.encode(), base, path_of(way.dialect, operation, model, stream), lines)
             for stream in (False, True)
         )
         heads[way.name] = (plain, streamed)

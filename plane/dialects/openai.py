@@ -25,6 +25,7 @@ from plane.dialects._openai_wire import Options, error_body
 from plane.dialects._reranking import Reranking, rerank_usage
 from plane.exchange import Exchange
 from plane.runtime import Target
+from plane.upload import read_form, write_form
 from plane.usage import Usage
 
 __all__ = ["OpenAI", "Options", "build"]
@@ -37,6 +38,8 @@ TIER = b"service_tier"
 USUAL_TIERS = (b'"default"', b'"auto"', b'"standard"', b"null")
 """Tiers, as JSON, that are not kept, since they are what most calls have."""
 CACHED_FIELD = b"fireworks-cached-prompt-tokens"
+COUNTED = ("chat", "completions")
+"""Kinds whose streams tell their usage when asked to by `stream_options`; others do so by themselves, or never."""
 ROUTED = (b"model", b"stream", b"stream_options")
 INCLUDE_USAGE = b'"stream_options":{"include_usage":true}'
 
@@ -46,7 +49,7 @@ NO_OPTIONS = Options()
 class Asked(Struct, gc=False):
     """What is read of a request."""
 
-    model: str
+    model: str = ""
     stream: bool | None = None
 
 
@@ -60,6 +63,13 @@ class OpenAI(Dialect):
         Operation("completions", "/completions", True, "completions"),
         Operation("embeddings", "/embeddings", False, "embeddings"),
         Operation("rerank", "/rerank", False, "rerank"),
+        Operation("moderations", "/moderations", False, "moderations", model="omni-moderation-latest"),
+        Operation("images.generations", "/images/generations", True, "images"),
+        Operation("images.edits", "/images/edits", True, "image edits", form=True),
+        Operation("images.variations", "/images/variations", False, "image variations", form=True),
+        Operation("audio.speech", "/audio/speech", True, "speech", at_once=True),
+        Operation("audio.transcriptions", "/audio/transcriptions", True, "transcriptions", form=True),
+        Operation("audio.translations", "/audio/translations", False, "audio translations", form=True),
         *FILES,
     )  # type: tuple[Operation, ...]
     prefixes = ("/v1", "", "/openai/v1", "/openai")  # type: tuple[str, ...]
@@ -82,6 +92,9 @@ class OpenAI(Dialect):
 
     def read(self, exchange: Exchange) -> None:
         """Read what the request asks for; GatewayError 400 where its body is not a request."""
+        if exchange.upload is not None:
+            read_form(exchange)
+            return
         body = exchange.body
         exchange.edits = scan(body, ROUTED)
         try:
@@ -90,9 +103,18 @@ class OpenAI(Dialect):
             raise GatewayError(400, "invalid_request", "caller", f"The request body is not valid: {error}.") from None
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             raise GatewayError(400, "invalid_json", "caller", "The request body is not valid JSON.") from None
-        exchange.model_name = asked.model
-        exchange.stream = exchange.route.operation.streams and asked.stream is True
-        if exchange.stream:
+        operation = exchange.route.operation
+        exchange.model_name = asked.model or operation.model
+        if not exchange.model_name:
+            raise GatewayError(
+                400,
+                "invalid_request",
+                "caller",
+                "The request body is not valid: Object missing required field `model`.",
+                param="model",
+            )
+        exchange.stream = operation.streams and asked.stream is True
+        if exchange.stream and operation.kind in COUNTED:
             spans = exchange.edits
             options = spans[2]
             text = body[options[0] : options[1]] if options[0] >= 0 else b""
@@ -102,9 +124,13 @@ class OpenAI(Dialect):
 
     def write(self, exchange: Exchange, target: Target) -> bytes:
         """Return the body for `target`: the caller's bytes with its model's name and, in a stream, usage asked for."""
+        if exchange.upload is not None:
+            return write_form(exchange, target)
         body = exchange.body
         spans = exchange.edits
         name = spans[0]
+        if name[0] < 0:
+            return insert_member(body, b'"model":' + target.model_json)
         if not exchange.strip_usage or not self.can.stream_options:
             return replace(body, name, target.model_json)
         options = spans[1]

@@ -69,6 +69,8 @@ cdef class UpstreamConnection(Timed):
     cdef bint paused
     cdef bint draining
     cdef bint reusable
+    cdef readonly bint full
+    cdef public bint unsent
     cdef bint lost
     cdef bint closing
     cdef bint counted
@@ -87,6 +89,7 @@ cdef class UpstreamConnection(Timed):
 
     @cython.locals(now='long long')
     cpdef call(self, Exchange exchange, bytes head, bytes body, object timeouts, bint replayable)
+    cpdef send_more(self, bytes data, bint last)
     cpdef bint is_usable(self)
     cpdef pause(self)
     cpdef unpause(self)

@@ -224,6 +224,8 @@ class UpstreamConnection(Timed):
     paused: bool
     draining: bool
     reusable: bool
+    full: bool
+    unsent: bool
     lost: bool
     closing: bool
     counted: bool
@@ -324,10 +326,14 @@ class UpstreamConnection(Timed):
         self.pool.discard(self)
 
     def pause_writing(self) -> None:
-        """A large request body goes out slowly; it is in memory already, so nobody needs to be told."""
+        """The upstream takes the request slowly; who has more of it to send looks at `full`."""
+        self.full = True
 
     def resume_writing(self) -> None:
-        """See `pause_writing`."""
+        """The upstream takes more of the request."""
+        self.full = False
+        if self.unsent and self.exchange is not None:
+            self.exchange.resume()
 
     def expire(self, now: int) -> None:
         """A time is up: of the answer's first byte, of a silence, of the whole call, or of being idle."""
@@ -466,6 +472,7 @@ class UpstreamConnection(Timed):
         self.is_head = exchange.method == b"HEAD"
         self.any_byte = False
         self.complete = False
+        self.unsent = False
         self.until_close = False
         self.informationals = 0
         self.head_bytes = 0
@@ -491,6 +498,14 @@ class UpstreamConnection(Timed):
         """The answer has begun for good: from here on it may take as long as the call may, and fall silent for less."""
         self.total_due = self.call_due
         self.due = self.until(monotonic_ns(), self.idle_time)
+
+    def send_more(self, data: bytes, last: bool) -> None:
+        """Send a further part of a request whose `unsent` was set after `call`; the time to its answer counts anew."""
+        self.unsent = not last
+        if data and not self.closing:
+            self.transport.write(data)
+        if not self.complete:
+            self.due = self.until(monotonic_ns(), self.first_token)
 
     def until(self, now: int, span: int) -> int:
         """Return the nearer of `span` from now and the end of the whole call."""
@@ -544,7 +559,7 @@ class UpstreamConnection(Timed):
             if not self.closing:
                 self.transport.resume_reading()
         if not self.lost:
-            if self.reusable and self.transport.get_write_buffer_size() == 0:
+            if self.reusable and not self.unsent and self.transport.get_write_buffer_size() == 0:
                 self.reused = True
                 self.pool.release(self)
             else:

@@ -421,6 +421,21 @@ class Connection(Downstream):
         if exchange.expects_continue and exchange.body_size == 0 and not exchange.is_http10:
             self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
 
+    def hold_body(self) -> None:
+        """Read no more: the caller need not hurry meanwhile."""
+        if not self.paused and not self.closing:
+            self.paused = True
+            self.due = 0
+            self.transport.pause_reading()
+
+    def let_body(self) -> None:
+        """Read on; the caller's pace counts from now."""
+        if self.paused and not self.closing:
+            self.paused = False
+            self.body_started = monotonic_ns() - self.active.body_size * SECOND // self.door.body_rate
+            self.due = self.body_due()
+            self.transport.resume_reading()
+
     def answer(self, status: int, fields: bytes, body: bytes) -> None:
         """Send head and body in one write."""
         exchange = self.active
