@@ -83,6 +83,25 @@ class Connection:
             left -= len(data)
         return b"".join(pieces)
 
+    def read_line(self) -> bytes:
+        """Return the next line without its end, b"" at the end of the connection."""
+        while b"\r\n" not in self.buffer:
+            data = self.socket.recv(PIECE)
+            if not data:
+                return b""
+            self.buffer += data
+        line, self.buffer = self.buffer.split(b"\r\n", 1)
+        return line
+
+    def read_chunks(self) -> bytes:
+        """Return a body that comes in chunks (RFC 9112 7.1), what came of it if the peer stops."""
+        body = bytearray()
+        while size := int(self.read_line() or b"0", 16):
+            body += self.read_body(size)
+            self.read_line()
+        self.read_line()
+        return bytes(body)
+
 
 @dataclass
 class Upstream:
@@ -191,7 +210,10 @@ class Upstream:
             run_steps(taken[1], connection)
             return
         request = Request(connection.number, head)
-        body = connection.read_body(int(request.headers.get("content-length", "0")))
+        if request.headers.get("transfer-encoding") == "chunked":
+            body = connection.read_chunks()
+        else:
+            body = connection.read_body(int(request.headers.get("content-length", "0")))
         request = Request(connection.number, head, body)
         self.requests.append(request)
         taken = self._take("body")
