@@ -3,6 +3,8 @@
 The framing and retry rules are those of RFC 9112 read strictly: one answer per request in flight, no pipelining,
 anything ambiguous ends the connection. A connection goes back to its pool only if the answer ended exactly where its
 framing says and the whole request was written.
+
+Longer than 600 lines because a pool and its connections are two compiled classes that know each other's fields.
 """
 
 from __future__ import annotations
@@ -505,7 +507,9 @@ class UpstreamConnection(Timed):
         if data and not self.closing:
             self.transport.write(data)
         if not self.complete:
-            self.due = self.until(monotonic_ns(), self.first_token)
+            now = monotonic_ns()
+            self.first_due = now + self.first_token
+            self.due = self.until(now, self.first_token)
 
     def until(self, now: int, span: int) -> int:
         """Return the nearer of `span` from now and the end of the whole call."""

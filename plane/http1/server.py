@@ -1,7 +1,7 @@
 """One caller's connection at the HTTP/1.1 door: one `Connection` for each socket.
 
-httptools (llhttp, strict) parses; this file keeps what it leaves open: versions, Host, Transfer-Encoding, bounds,
-times, pipelining, Upgrade, and when a connection may live on. Its list of rules is design section 10, last bullet.
+httptools (llhttp, strict) parses; here is what it leaves open: versions, Host, Transfer-Encoding, bounds, times,
+pipelining, Upgrade, and when a connection may live on. Longer than 600 lines because all of it is one state machine.
 """
 
 from asyncio import Transport
