@@ -104,8 +104,10 @@ class OpenAI(Dialect):
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             raise GatewayError(400, "invalid_json", "caller", "The request body is not valid JSON.") from None
         operation = exchange.route.operation
-        exchange.model_name = asked.model or operation.model
-        if not exchange.model_name:
+        exchange.model_name = asked.model
+        if exchange.edits[0][0] < 0:
+            exchange.model_name = operation.model
+        if exchange.edits[0][0] < 0 and not operation.model:
             raise GatewayError(
                 400,
                 "invalid_request",

@@ -131,10 +131,10 @@ def test_responses_pass_where_the_provider_also_speaks_them(
     options: dict[str, str], line: bytes, start: Starter
 ) -> None:
     gateway = start(config(options, also=["azure_responses"]))
-    caller, peer, head, sent = asked(gateway, "/v1/responses", b'{"model":"m","input":"hi","x":1}')
+    caller, peer, head, sent = asked(gateway, "/v1/responses", b'{"model":"m","input":"hi","store":false}')
     assert head.split(b"\r\n")[0] == line
     assert b"api-key: sk-vendor" in head.split(b"\r\n")
-    assert sent == b'{"model":"my-dep","input":"hi","x":1}'
+    assert sent == b'{"model":"my-dep","input":"hi","store":false}'
     said = b'{"id":"resp_1","object":"response","output":[],"usage":{"input_tokens":3,"output_tokens":5}}'
     peer.say(answer(said))
     assert body_of(caller.take()) == said
