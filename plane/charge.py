@@ -9,7 +9,7 @@ from plane.exchange import Exchange
 from plane.runtime import Target
 from plane.usage import Usage
 
-__all__ = ["charge", "estimate"]
+__all__ = ["charge", "cost_of", "estimate"]
 
 ENVELOPE = 256
 """Bytes of an event of a stream that are no text."""
@@ -20,8 +20,18 @@ def charge(exchange: Exchange, target: Target, usage: Usage) -> None:
     price: Price | None = target.price
     if price is None:
         return
+    cost = cost_of(price, usage)
+    if cost is not None:
+        exchange.cost = cost
+        exchange.price = price.source
+        if not exchange.committed:
+            exchange.fields += b"x-headgate-cost-usd: %b\r\n" % usd(cost).encode()
+
+
+def cost_of(price: Price, usage: Usage) -> int | None:
+    """Return what so much costs in billionths of a dollar, None where the price does not say."""
     try:
-        cost = price.cost(
+        return price.cost(
             usage.service_tier,
             int(time()) // 60 % 1440 if price.is_timed else 0,
             usage.input_total,
@@ -39,12 +49,7 @@ def charge(exchange: Exchange, target: Target, usage: Usage) -> None:
             usage.server_tools,
         )
     except OverflowError:
-        return  # No provider's count; it stays unpriced.
-    if cost is not None:
-        exchange.cost = cost
-        exchange.price = price.source
-        if not exchange.committed:
-            exchange.fields += b"x-headgate-cost-usd: %b\r\n" % usd(cost).encode()
+        return None  # No provider's count; it stays unpriced.
 
 
 def estimate(exchange: Exchange, said: Usage | None) -> Usage | None:
