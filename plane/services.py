@@ -38,7 +38,7 @@ class Voices:
     def at(self, path: bytes) -> Dialect:
         """Return the dialect to tell an error at `path` in."""
         for start, dialect in self.starts:
-            if path == start or (path.startswith(start) and path[len(start) : len(start) + 1] in b"/:"):
+            if path.startswith(start) and (path[len(start) : len(start) + 1] in b"/:" or start.endswith(b"/")):
                 return dialect
         return self.default
 
@@ -82,5 +82,5 @@ def listings(callers: Mapping[str, Dialect]) -> list[Entry]:
 
 
 def start_of(operation: Operation) -> str:
-    """Return what an operation's path begins with, before the name of a model."""
-    return operation.path.partition(NAME)[0].rstrip("/")
+    """Return what an operation's path begins with, before the name of a model; ``/v1/models`` itself is everybody's."""
+    return operation.path.partition(NAME)[0]

@@ -150,7 +150,7 @@ async def test_usage_that_workers_send_is_shown_in_status(gateway: Gateway, work
     ]
     await workers.connect(0, Usage(1, records_of(*events)))
     done = run(gateway, "status")
-    assert re.search(r"^payments +m +2 +0 +6 +10 +0$", done.stdout, re.MULTILINE)
+    assert re.search(r"^payments +m +2 +0 +6 +10 +0 +2 +0\.0+$", done.stdout, re.MULTILINE)
 
 
 def answer_to(user: int, path: Path) -> str:

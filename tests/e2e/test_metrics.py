@@ -19,12 +19,12 @@ def requests_of(stage: Stage, **labels: str) -> float:
 
 
 def test_calls_are_counted_by_route_model_target_and_status(stage: Stage) -> None:
-    before = requests_of(stage, model="good", status="200")
+    labels = {"route": "chat.completions", "model": "good", "target": "scripted/scripted-small", "status": "200"}
+    before = requests_of(stage, **labels)
     refused = requests_of(stage, status="401")
     for _ in range(3):
         assert stage.gateway.call(chat_request("good")).status == 200
     assert stage.gateway.call(chat_request("good", key="nobody")).status == 401
-    labels = {"route": "chat.completions", "model": "good", "target": "scripted/scripted-small", "status": "200"}
     eventually(lambda: requests_of(stage, **labels) == before + 3)
     eventually(lambda: requests_of(stage, status="401") == refused + 1)
 
