@@ -30,6 +30,11 @@ run through the gateway: no test calls a vendor. *Client library*: the vendor's 
 fixtures*: only the address and the key's name are; the answer is what the dialect says, with the differences that
 others report, and nobody has compared it with the vendor.
 
+The clients are those of OpenAI (chat completions and Responses), Anthropic, Google, Mistral, Cohere and Ollama, as they
+are published. Each is tested before a provider of every dialect, also before Azure, Bedrock and Vertex AI, with words
+and a loop of tools, whole and streamed (`tests/e2e/test_every_sdk.py`). Those providers are scripts that speak the
+formats of the vendors as documented: the clients are real, the far side is not.
+
 **Prices**: calls are [priced](cost.md) from the installed list without a price of your own; `headgate models` shows it.
 Without them a target needs a `price`, or its calls are unpriced.
 

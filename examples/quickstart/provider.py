@@ -60,9 +60,11 @@ def respond(method: str, path: str, headers: Mapping[str, str], body: bytes, key
 
 def chat(request: dict) -> Answer:
     """Answer ``POST /v1/chat/completions``."""
+    last = request["messages"][-1]
     text = text_of(next((m["content"] for m in reversed(request["messages"]) if m["role"] == "user"), ""))
-    reply = f"You said: {text}"
-    tool = tool_to_call(request, text)
+    told = last["role"] == "tool"
+    reply = f"The tool said: {text_of(last['content'])}" if told else f"You said: {text}"
+    tool = None if told else tool_to_call(request, text)
     usage = usage_of(sum(words(text_of(m.get("content"))) for m in request["messages"]), words(reply))
     head = {"id": identity("chatcmpl", request), "created": CREATED, "model": request["model"]}
     finish = "tool_calls" if tool else "stop"

@@ -348,16 +348,6 @@ def test_a_chat_is_answered_by_an_anthropic_provider(openai_client: OpenAI, hous
     assert (asked["system"], asked["max_tokens"]) == ("Be brief.", 4096)
 
 
-def test_a_streamed_chat_is_answered_by_an_anthropic_provider(openai_client: OpenAI) -> None:
-    stream = openai_client.chat.completions.create(
-        model="native", messages=HELLO, stream=True, stream_options={"include_usage": True}
-    )
-    chunks = list(stream)
-    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == "You said: hello"
-    assert chunks[-1].usage is not None
-    assert chunks[-1].usage.prompt_tokens == 15
-
-
 @pytest.mark.parametrize("streamed", [False, True])
 def test_thoughts_live_on_through_a_loop_of_tools_of_a_caller_without_a_field_for_their_proof(
     openai_client: OpenAI, house: House, streamed: bool

@@ -128,17 +128,6 @@ def test_a_chat_is_answered_by_bedrock(client: OpenAI, stage: Stage) -> None:
     ]
 
 
-def test_a_streamed_chat_comes_in_chunks_with_its_usage_last(client: OpenAI, stage: Stage) -> None:
-    options: Any = {"include_usage": True}
-    with client.chat.completions.create(model="claude", messages=HELLO, stream=True, stream_options=options) as stream:
-        *chunks, last = list(stream)
-    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "You said: hello"
-    assert chunks[-1].choices[0].finish_reason == "stop"
-    assert last.usage is not None
-    assert (last.choices, last.usage.prompt_tokens, last.usage.completion_tokens) == ([], 11, 7)
-    assert stage.bedrock.requests[0].path.endswith("/converse-stream")
-
-
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 def test_a_tool_is_called_by_its_own_name_and_its_result_is_answered(
     stream: bool, client: OpenAI, stage: Stage

@@ -329,18 +329,6 @@ def test_signatures_survive_a_tool_loop_of_openais_callers(openai_client: OpenAI
     assert [part["functionCall"]["id"] for part in parts] == [f"{gemini.ID}-0", f"{gemini.ID}-1"]
 
 
-def test_openais_callers_get_a_stream_of_gemini(openai_client: OpenAI) -> None:
-    options = {"include_usage": True}
-    hello = [{"role": "user", "content": "hello"}]
-    with openai_client.chat.completions.create(
-        model="native", messages=hello, stream=True, stream_options=options
-    ) as stream:
-        *chunks, last = list(stream)
-    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "You said: hello"
-    assert chunks[-1].choices[0].finish_reason == "stop"
-    assert last.usage.completion_tokens == 7
-
-
 def test_googles_errors_and_its_delay_reach_openais_callers(openai_client: OpenAI) -> None:
     with pytest.raises(RateLimitError) as raised:
         openai_client.chat.completions.create(model="native", messages=[{"role": "user", "content": "quota"}])
@@ -370,3 +358,5 @@ def test_signatures_survive_a_tool_loop_of_anthropics_callers(world: World, stre
         talk = [question, {"role": "assistant", "content": said.content}, {"role": "user", "content": [result]}]
         answer = claude.messages.create(messages=talk, **asked)
     assert "".join(block.text for block in answer.content) == 'The tools said: {"output": "done"}'
+    (called,) = [part for part in world.google.requests[1].json()["contents"][1]["parts"] if "functionCall" in part]
+    assert called["thoughtSignature"] == gemini.SIGNATURE

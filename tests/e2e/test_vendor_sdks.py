@@ -1,9 +1,7 @@
 """The official SDKs of Mistral, Cohere and Ollama, unmodified, and those of others over these vendors' dialects."""
 
-import json
 from collections.abc import Iterator
 
-import anthropic
 import cohere
 import httpx
 import mistralai.client
@@ -88,46 +86,6 @@ def test_openai_embeds(openai_client: openai.OpenAI, model: str) -> None:
 
 
 @EACH
-def test_openai_chats(openai_client: openai.OpenAI, model: str) -> None:
-    answer = openai_client.chat.completions.create(model=model, messages=HELLO, seed=7)
-    assert answer.choices[0].message.content == "You said: hello"
-    assert answer.choices[0].finish_reason == "stop"
-    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (11, 7)
-
-
-@EACH
-def test_openai_streams(openai_client: openai.OpenAI, model: str) -> None:
-    wanted = {"include_usage": True}
-    stream = openai_client.chat.completions.create(model=model, messages=HELLO, stream=True, stream_options=wanted)
-    *chunks, last = list(stream)
-    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "You said: hello"
-    assert chunks[-1].choices[0].finish_reason == "stop"
-    assert (last.usage.prompt_tokens, last.usage.completion_tokens) == (11, 7)
-
-
-@EACH
-@pytest.mark.parametrize("streamed", [False, True])
-def test_openai_calls_a_tool_and_tells_its_result(openai_client: openai.OpenAI, model: str, streamed: bool) -> None:
-    if streamed:
-        with openai_client.chat.completions.stream(model=model, messages=[QUESTION], tools=TOOLS) as stream:
-            stream.until_done()
-            message = stream.get_final_completion().choices[0].message
-    else:
-        message = (
-            openai_client.chat.completions.create(model=model, messages=[QUESTION], tools=TOOLS).choices[0].message
-        )
-    (call,) = message.tool_calls
-    assert (call.function.name, json.loads(call.function.arguments)) == ("look_up", {"query": QUESTION["content"]})
-    result = {"role": "tool", "tool_call_id": call.id, "content": "sun"}
-    talk = [QUESTION, message.to_dict(), result]
-    for one in talk[1].get("tool_calls", ()):
-        one["function"].pop("parsed_arguments", None)
-    talk[1].pop("parsed", None)
-    answer = openai_client.chat.completions.create(model=model, messages=talk, tools=TOOLS)
-    assert answer.choices[0].message.content == "The tools said: sun"
-
-
-@EACH
 def test_openai_gets_thoughts(openai_client: openai.OpenAI, model: str) -> None:
     answer = openai_client.chat.completions.create(model=model, messages=HELLO, reasoning_effort="low")
     assert answer.choices[0].message.reasoning_content == "Let me see."
@@ -144,24 +102,6 @@ def test_openai_gets_errors_of_its_own_kind(openai_client: openai.OpenAI, model:
 # --- Anthropic's SDK
 
 
-@EACH
-def test_anthropic_streams_and_calls_a_tool(url: str, model: str) -> None:
-    tools = [{"name": "look_up", "description": "Look up.", "input_schema": SCHEMA}]
-    with anthropic.Anthropic(base_url=url, api_key=KEYS["alice"], timeout=20, max_retries=0) as client:
-        with client.messages.stream(model=model, max_tokens=99, messages=HELLO) as stream:
-            assert "".join(stream.text_stream) == "You said: hello"
-            assert stream.get_final_message().usage.output_tokens == 7
-        message = client.messages.create(model=model, max_tokens=99, messages=[QUESTION], tools=tools)
-        call = message.content[-1]
-        assert (message.stop_reason, call.name, call.input) == (
-            "tool_use", "look_up", {"query": QUESTION["content"]},
-        )  # fmt: skip
-        result = {"type": "tool_result", "tool_use_id": call.id, "content": "sun"}
-        talk = [QUESTION, {"role": "assistant", "content": message.content}, {"role": "user", "content": [result]}]
-        answer = client.messages.create(model=model, max_tokens=99, messages=talk, tools=tools)
-        assert answer.content[0].text == "The tools said: sun"
-
-
 # --- Mistral's SDK
 
 
@@ -169,34 +109,6 @@ def test_anthropic_streams_and_calls_a_tool(url: str, model: str) -> None:
 def mistral_client(url: str) -> Iterator[mistralai.client.Mistral]:
     with mistralai.client.Mistral(server_url=f"{url}/mistral", api_key=KEYS["alice"], timeout_ms=20_000) as made:
         yield made
-
-
-@EACH
-def test_mistral_chats(mistral_client: mistralai.client.Mistral, model: str) -> None:
-    answer = mistral_client.chat.complete(model=model, messages=HELLO, random_seed=7)
-    assert answer.choices[0].message.content == "You said: hello"
-    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (11, 7)
-
-
-@EACH
-def test_mistral_streams(mistral_client: mistralai.client.Mistral, model: str) -> None:
-    with mistral_client.chat.stream(model=model, messages=HELLO) as stream:
-        chunks = [event.data for event in stream]
-    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "You said: hello"
-    assert chunks[-1].choices[0].finish_reason == "stop"
-    assert chunks[-1].usage.completion_tokens == 7
-
-
-@EACH
-def test_mistral_calls_a_tool_and_tells_its_result(mistral_client: mistralai.client.Mistral, model: str) -> None:
-    answer = mistral_client.chat.complete(model=model, messages=[QUESTION], tools=TOOLS)
-    message = answer.choices[0].message
-    (call,) = message.tool_calls
-    assert answer.choices[0].finish_reason == "tool_calls"
-    assert json.loads(call.function.arguments) == {"query": QUESTION["content"]}
-    result = {"role": "tool", "tool_call_id": call.id, "name": "look_up", "content": "sun"}
-    told = mistral_client.chat.complete(model=model, messages=[QUESTION, message, result], tools=TOOLS)
-    assert told.choices[0].message.content == "The tools said: sun"
 
 
 @EACH
@@ -223,14 +135,6 @@ def cohere_client(url: str) -> Iterator[cohere.ClientV2]:
 
 
 @EACH
-def test_cohere_chats(cohere_client: cohere.ClientV2, model: str) -> None:
-    answer = cohere_client.chat(model=model, messages=HELLO)
-    assert answer.message.content[0].text == "You said: hello"
-    assert answer.finish_reason == "COMPLETE"
-    assert answer.usage.billed_units.output_tokens == 7
-
-
-@EACH
 def test_cohere_streams(cohere_client: cohere.ClientV2, model: str) -> None:
     events = list(cohere_client.chat_stream(model=model, messages=HELLO))
     texts = [event.delta.message.content.text for event in events if event.type == "content-delta"]
@@ -238,16 +142,6 @@ def test_cohere_streams(cohere_client: cohere.ClientV2, model: str) -> None:
     assert [events[0].type, events[-1].type] == ["message-start", "message-end"]
     assert events[-1].delta.finish_reason == "COMPLETE"
     assert events[-1].delta.usage.billed_units.input_tokens == 11
-
-
-@EACH
-def test_cohere_calls_a_tool_and_tells_its_result(cohere_client: cohere.ClientV2, model: str) -> None:
-    message = cohere_client.chat(model=model, messages=[QUESTION], tools=TOOLS).message
-    (call,) = message.tool_calls
-    assert json.loads(call.function.arguments) == {"query": QUESTION["content"]}
-    result = {"role": "tool", "tool_call_id": call.id, "content": "sun"}
-    answer = cohere_client.chat(model=model, messages=[QUESTION, message, result], tools=TOOLS)
-    assert answer.message.content[0].text == "The tools said: sun"
 
 
 @EACH
@@ -302,16 +196,6 @@ def test_ollama_streams(ollama_client: ollama.Client, model: str) -> None:
     assert "".join(line.message.thinking or "" for line in lines) == "Let me see."
     assert [line.done for line in lines] == [False] * (len(lines) - 1) + [True]
     assert lines[-1].eval_count == 7
-
-
-@EACH
-def test_ollama_calls_a_tool_and_tells_its_result(ollama_client: ollama.Client, model: str) -> None:
-    message = ollama_client.chat(model=model, messages=[QUESTION], tools=TOOLS).message
-    (call,) = message.tool_calls
-    assert call.function.arguments == {"query": QUESTION["content"]}
-    result = {"role": "tool", "tool_name": "look_up", "content": "sun"}
-    answer = ollama_client.chat(model=model, messages=[QUESTION, message, result], tools=TOOLS)
-    assert answer.message.content == "The tools said: sun"
 
 
 @EACH

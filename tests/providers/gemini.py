@@ -1,4 +1,7 @@
-"""A scripted Gemini: it echoes, calls the functions that a message names, and insists on its signatures."""
+"""A scripted Gemini: it echoes, calls the functions that a message names, and insists on its signatures.
+
+At the paths of Vertex AI it is that: it wants a token, gives calls no ids and refuses them.
+"""
 
 import base64
 import json
@@ -9,7 +12,10 @@ from tests.providers.scripted import Connection, Request, Step
 
 SIGNATURE = base64.b64encode(b"the proof of a thought of Gemini's").decode()
 MISSING = "Function call is missing a thought_signature in functionCall parts."
-PATH = re.compile(r"/v1beta/models/([^/:]+):(\w+)(\?alt=sse)?")
+PATH = re.compile(r"(/v1beta|/v1/projects/acme/locations/eu/publishers/google)/models/([^/:]+):(\w+)(\?alt=sse)?")
+UNPROVEN = "skip_thought_signature_validator"
+"""Google's word for a call whose proof is nowhere to be had; it is taken for one."""
+
 ID = "Xk3RacvHIpa8"
 
 
@@ -25,10 +31,13 @@ def answer(request: Request) -> tuple[Step, ...]:
     found = PATH.fullmatch(request.path)
     if found is None:
         return (failure(404, "NOT_FOUND", f"There is nothing at {request.path}."),)
-    if not request.headers.get("x-goog-api-key"):
+    base, model, method, events = found.groups()
+    vertex = base != "/v1beta"
+    if not request.headers.get("authorization" if vertex else "x-goog-api-key"):
         return (failure(401, "UNAUTHENTICATED", "The API key is missing."),)
-    model, method, events = found.groups()
     body = request.json()
+    if vertex and ids(body):
+        return (failure(400, "INVALID_ARGUMENT", f"Unknown name: {ids(body)}"),)
     if method == "countTokens":
         whole = body.get("generateContentRequest", body)
         return (json_answer({"totalTokens": len(words(whole)), "promptTokensDetails": []}),)
@@ -43,6 +52,9 @@ def answer(request: Request) -> tuple[Step, ...]:
         retry = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "2s"}
         return (failure(429, "RESOURCE_EXHAUSTED", "You exceeded your current quota.", retry),)
     chunks = list(reply(body))
+    if vertex:
+        for call in (part["functionCall"] for parts in chunks for part in parts if "functionCall" in part):
+            del call["id"]
     if method == "generateContent":
         parts = [part for chunk in chunks for part in chunk]
         return (json_answer(response(parts, "STOP", body)),)
@@ -70,11 +82,19 @@ def reply(body: dict[str, Any]) -> list[list[dict[str, Any]]]:
     return [[{"text": "You said: "}], [{"text": " ".join(texts)}]]
 
 
+def ids(body: dict[str, Any]) -> list[str]:
+    """Return the ids of calls and their results."""
+    parts = [part for content in body.get("contents", ()) for part in content["parts"]]
+    kinds = ("functionCall", "functionResponse")
+    return [part[kind]["id"] for part in parts for kind in kinds if "id" in part.get(kind, ())]
+
+
 def is_unsigned(contents: list[dict[str, Any]]) -> bool:
-    """Tell whether a turn's first call is not signed with what stood in the answer."""
+    """Tell whether a turn's first call is signed neither with what stood in the answer nor as unproven."""
     for content in contents:
         first = next((part for part in content["parts"] if "functionCall" in part), None)
-        if first is not None and standard(first.get("thoughtSignature", "")) != SIGNATURE:
+        signature = first.get("thoughtSignature", "") if first is not None else UNPROVEN
+        if signature != UNPROVEN and standard(signature) != SIGNATURE:
             return True
     return False
 

@@ -18,9 +18,13 @@ USAGE = {
 
 
 class Keeper:
-    """A provider with one credential: a step for `Upstream.default`. kept: id -> what it answers about it."""
+    """A provider with one credential: a step for `Upstream.default`.
 
-    def __init__(self) -> None:
+    before: what its paths begin with. kept: id -> what it answers about it.
+    """
+
+    def __init__(self, before: str = "") -> None:
+        self.before = before
         self.kept: dict[str, Json] = {}
         self.contents: dict[str, bytes] = {}
         self.count = 0
@@ -45,7 +49,7 @@ class Keeper:
         """Return status and body of the answer; ``{"stream": response}`` for one that is streamed."""
         method, target, _ = request.line.split(" ")
         path, _, query = target.partition("?")
-        parts = path.removeprefix("/v1/").split("/")
+        parts = path.removeprefix(f"{self.before}/v1/").split("/")
         if method == "POST" and len(parts) == 1:
             return self.create(parts[0], request)
         if parts[0] == "responses" and parts[1] == "input_tokens":
