@@ -18,25 +18,11 @@ from plane.canonical import Fault, fault_error
 from plane.clean import without
 from plane.exchange import Exchange
 from plane.failure import refused_credential
+from plane.fault_words import status_of
 from plane.kept import follow
 
 __all__ = ["hold"]
 
-STATUSES = {
-    "invalid_request_error": 400,
-    "authentication_error": 401,
-    "billing_error": 402,
-    "insufficient_quota": 402,
-    "permission_error": 403,
-    "not_found_error": 404,
-    "request_too_large": 413,
-    "rate_limit_error": 429,
-    "rate_limit_exceeded": 429,
-    "overloaded_error": 529,
-    "timeout_error": 504,
-}
-"""What vendors call their errors, for events that have no status to say."""
-UNKNOWN = 502
 DATA = re.compile(rb"^data: ?([^\r\n]*)", re.MULTILINE)
 
 
@@ -95,7 +81,7 @@ def fault_of(exchange: Exchange) -> GatewayError:
         return refusal(exchange.scan.fault.status) or fault_error(exchange.scan.fault)
     said = DATA.findall(exchange.early) or exchange.early.splitlines() or [b""]
     error = error_of(without(said[-1], exchange.target.secret))
-    status = status_of(error)
+    status = status_of(error.type, error.code)
     return refusal(status) or fault_error(Fault(status, error.message, param=error.param or ""))
 
 
@@ -113,11 +99,3 @@ def error_of(event: bytes) -> Error:
     if said.response is not None:
         return said.response.error
     return said.error or Error(said.message, None, said.code, said.param)
-
-
-def status_of(error: Error) -> int:
-    """Return the status that an error stands for; 502 where it is not known."""
-    code = str(error.code)
-    if len(code) == 3 and code.isdigit() and 400 <= int(code) < 600:
-        return int(code)
-    return STATUSES.get(error.type or "") or STATUSES.get(code) or UNKNOWN

@@ -36,6 +36,7 @@ from plane.dialects._openai_wire import (
     text_of,
     usage_json,
 )
+from plane.fault_words import status_of
 
 __all__ = ["call_json", "fault_of", "read_answer", "read_fault", "thinking_block", "write_answer"]
 
@@ -271,8 +272,10 @@ def fault_of(status: int, body: bytes) -> Fault:
     if error is None:
         error = Error(told.message or told.detail)
     code = error.code
-    if status < 400:  # OpenRouter and others tell the status in the code.
-        status = code if isinstance(code, int) and 400 <= code < 600 else 502
+    if status < 400:
+        status = status_of(error.type, code)
+        if status == 529:  # Anthropic's own; others call it 503.
+            status = 503
     return Fault(
         status,
         error.message or "The provider answered with an error.",

@@ -92,6 +92,10 @@ providers:
   second: {{dialect: openai, base_url: "http://127.0.0.1:{second}/v1", credential: env:PROVIDER_KEY}}
   refused: {{dialect: openai, base_url: "http://127.0.0.1:{free_port()}/v1"}}
   unpaid: {{dialect: openai, base_url: "http://localhost:{first}/v1", credential: env:PROVIDER_KEY}}
+  pool:
+    dialect: openai
+    base_url: "http://127.0.0.1:{first}/v1"
+    credentials: [env:PROVIDER_KEY, env:SECOND_KEY]
 models:
 {rows}
   refused: {{targets: [{{provider: refused, model: scripted-small}}, {{provider: second, model: scripted-small}}]}}
@@ -99,6 +103,8 @@ models:
   again: {{targets: [{{provider: first, model: scripted-small}}], retries: {{max: 2, on: [5xx], backoff: 50ms}}}}
   broken: {{{both}, breaker: {{consecutive: 3}}}}
   limited: {{{both}, retries: {{max: 0}}}}
+  capped: {{{both}, retries: {{max: 4, on: [5xx], backoff: 1ms}}, breaker: {{enabled: false}}}}
+  pool: {{targets: [{{provider: pool, model: scripted-small}}], retries: {{max: 2}}}}
 consumers:
   tests: {{keys: [{{sha256: {digest(KEY)}}}], models: ["*"]}}
 """
@@ -106,8 +112,10 @@ consumers:
 
 @pytest.fixture(scope="module")
 def stage() -> Iterator[Stage]:
-    with Upstream() as first, Upstream() as second, gateway(config(first.port, second.port)) as served:
-        yield Stage(served, first, second)
+    with pytest.MonkeyPatch.context() as patch, Upstream() as first, Upstream() as second:
+        patch.setenv("SECOND_KEY", "sk-second")
+        with gateway(config(first.port, second.port)) as served:
+            yield Stage(served, first, second)
         assert [*first.failures, *second.failures] == []
 
 
@@ -167,6 +175,25 @@ def test_a_target_that_fails_again_and_again_is_left_alone(stage: Stage) -> None
         stage.first.script(failing("500 Internal Server Error"))
     assert [call(stage, "broken")[:2] for _ in range(6)] == [(200, "second/scripted-small")] * 6
     assert len(stage.first.requests) == 3
+
+
+def test_attempts_are_capped_and_no_place_is_asked_twice_before_all_were(stage: Stage) -> None:
+    for _ in range(5):
+        stage.first.script(failing("500 Internal Server Error"))
+        stage.second.script(failing("502 Bad Gateway"))
+    assert call(stage, "capped")[:2] == (500, "first/scripted-small")
+    assert (len(stage.first.requests), len(stage.second.requests)) == (3, 2)
+
+
+def test_a_credential_that_asked_for_a_pause_is_left_alone_and_the_other_serves(stage: Stage) -> None:
+    stage.first.script(failing("429 Too Many Requests", "retry-after: 40"))
+    assert [call(stage, "pool")[0] for _ in range(4)] == [200] * 4
+    keys = [request.headers["authorization"] for request in stage.first.requests]
+    assert len(keys) == 5
+    assert keys[0] not in keys[1:]
+    stage.first.script(failing("429 Too Many Requests", "retry-after: 20"))
+    got = stage.gateway.call(chat_request("Hello?", key=KEY, model="pool"))
+    assert (got.status, len(stage.first.requests)) == (429, 6)
 
 
 def test_where_nothing_is_in_service_the_answer_says_when_to_come_back(stage: Stage) -> None:

@@ -1,5 +1,6 @@
 """plane.mirror: a shadow target gets copies of calls, which the real ones neither wait for nor pay for."""
 
+import json
 from typing import Any
 
 import msgspec
@@ -114,6 +115,37 @@ def test_a_copy_goes_on_when_its_caller_has_left(gateway: Gateway) -> None:
     caller.leave()
     shadow.say(answer(b"{}"))
     assert {event.consumer: event.error for event in gateway.events()} == {"c": "caller_gone", "(mirror)": ""}
+    assert gateway.is_at_rest()
+
+
+@pytest.mark.parametrize("crossed", ["real", "shadow"])
+def test_each_target_gets_the_body_in_its_own_dialect(crossed: str, start: Starter) -> None:
+    changed = config()
+    changed["providers"]["p" if crossed == "real" else "s"]["dialect"] = "anthropic"
+    gateway = start(changed)
+    real, shadow = peers(gateway)
+    caller = gateway.caller()
+    caller.chat(b'{"model":"m","messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"Hi"}]}')
+    bodies = {
+        name: json.loads(peer.take().partition(b"\r\n\r\n")[2]) for name, peer in (("real", real), ("shadow", shadow))
+    }
+    assert bodies.pop(crossed) == {
+        "model": crossed,
+        "max_tokens": 4096,
+        "system": "Be brief.",
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}],
+    }
+    ((other, body),) = bodies.items()
+    assert (body["model"], [turn["role"] for turn in body["messages"]]) == (other, ["system", "user"])
+    message = {"id": "1", "type": "message", "role": "assistant", "content": [], "stop_reason": "end_turn"}
+    usage = {"input_tokens": 3, "output_tokens": 2}
+    told = answer(json.dumps(message | {"model": "x", "usage": usage}).encode())
+    plain = answer(b'{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2}}')
+    (real if crossed == "real" else shadow).say(told)
+    (shadow if crossed == "real" else real).say(plain)
+    assert caller.take().startswith(b"HTTP/1.1 200 ")
+    counted = {event.consumer: (event.input_total, event.output_total) for event in gateway.events()}
+    assert counted == {"(mirror)": (3, 2), "c": (3, 2)}
     assert gateway.is_at_rest()
 
 
