@@ -50,7 +50,8 @@ def answer_estimate(exchange: Exchange) -> bool:
     """Answer a count by an estimate if the target that comes first has no operation for it; tell whether."""
     operation = exchange.route.operation
     target = exchange.candidates[0]
-    if target.ways.get(operation.name) is not None:
+    if operation.name in target.ways:
+        exchange.candidates = [other for other in exchange.candidates if operation.name in other.ways]
         return False
     translator = exchange.route.dialect.translators[operation.kind]
     request = translator.read_request(exchange.body, exchange.model_name)

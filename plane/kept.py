@@ -21,7 +21,7 @@ from plane.exchange import Exchange
 from plane.http1.origin import TimeoutsNs
 from plane.pins import Pin
 from plane.retries import RetryRule
-from plane.runtime import Model, Target
+from plane.runtime import Target
 
 __all__ = ["Home", "KeptEvents", "find_home", "follow", "keepers", "mark_of", "pinned_id", "unwrap", "wrapped"]
 
@@ -148,10 +148,10 @@ def only(pins: dict[str, Pin]) -> Pin:
     return first
 
 
-def keepers(exchange: Exchange, model: Model) -> list[Target]:
-    """Return the one place of `model` that keeps what the request names, drained or not."""
+def keepers(exchange: Exchange, targets: list[Target]) -> list[Target]:
+    """Return the one place of these targets that keeps what the request names, drained or not."""
     pin = only(exchange.pins)
-    for target in model.targets:
+    for target in targets:
         for place in target.keys or [target]:
             if place.provider == pin.provider and place.mark == pin.credential:
                 return [place]

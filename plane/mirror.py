@@ -73,7 +73,7 @@ def mirror(exchange: Exchange) -> None:
     if rule.credit < 1:
         return
     rule.credit -= 1
-    if rule.in_flight >= MAX_IN_FLIGHT or runs_tools(exchange.body):
+    if rule.in_flight >= MAX_IN_FLIGHT or exchange.route.name not in rule.target.ways or runs_tools(exchange.body):
         return
     rule.in_flight += 1
     copy = Exchange(Nobody(rule))

@@ -11,7 +11,7 @@ cdef int API_KEY, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOP, HOST, 
 cpdef tuple head_of(Exchange exchange, Candidate candidate)
 @cython.locals(route=Route, way=Way, lines=list, field=tuple, body=bytes, heads=tuple, forwarded=dict)
 cdef tuple to_target(Exchange exchange, Target target)
-@cython.locals(way=Way, lines=list, field=tuple, body=bytes)
+@cython.locals(route=Route, way=Way, lines=list, field=tuple, body=bytes)
 cdef tuple to_home(Exchange exchange, Target target)
 cdef list missing_fields(Exchange exchange, Way way)
 cdef bytes signature(Exchange exchange, Target target, Way way, bytes body)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from core.errors import GatewayError
 from plane.exchange import Exchange
 from plane.http1.framing import (
     API_KEY,
@@ -35,16 +34,8 @@ def to_target(exchange: Exchange, target: Target) -> tuple[bytes, bytes]:
     Where the provider speaks another dialect the body is translated. Of the caller's header fields only those of
     `Way.forwarded` go along.
     """
-    way = target.ways.get(exchange.route.operation.name)
-    if way is None:
-        raise GatewayError(
-            400,
-            "unsupported_operation",
-            "caller",
-            "The provider of this model has nothing for this path.",
-            hint="Ask for another model, or ask at another path.",
-            retry=True,
-        )
+    route = exchange.route
+    way = target.ways[route.name]  # `choose` offers no target without it.
     exchange.way = way
     body = body_for(exchange, target, way) if way.translates else way.dialect.write(exchange, target)
     heads = target.heads[way.name]
@@ -66,7 +57,8 @@ def to_target(exchange: Exchange, target: Target) -> tuple[bytes, bytes]:
 
 def to_home(exchange: Exchange, target: Target) -> tuple[bytes, bytes]:
     """Return a request for what a provider keeps: the caller's body as it is, be it JSON or an upload."""
-    way = target.ways[exchange.route.operation.name]
+    route = exchange.route
+    way = target.ways[route.name]
     exchange.way = way
     lines = [
         b"%b %b%b HTTP/1.1\r\n" % (exchange.method, target.base_path, exchange.pinned_path),

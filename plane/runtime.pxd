@@ -51,6 +51,8 @@ cdef class Consumer:
 cdef class Model:
     cdef public str name
     cdef public list targets
+    cdef public dict common
+    cdef public dict partial
     cdef public object strategy
     cdef public bint only
     cdef public bint conditional

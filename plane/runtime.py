@@ -135,6 +135,8 @@ class Mirror:
 class Model:
     """A name callers ask for. max_body: bytes. only: there is one target, and so nothing to rank.
 
+    common: has the names of the callers' operations that every target can be asked for. partial: name of one that not
+    all can -> those that can, in the order of `targets`.
     conditional: some target takes only some requests. sticky: `plane.sticky.Sticky`, or None.
     hub: the rules for calls that are translated. mirror: what gets copies of its calls, or None.
     """
@@ -158,10 +160,23 @@ class Model:
         self.sticky = sticky
         self.mirror = mirror
         self.only = len(targets) == 1 and targets[0].weight > 0 and not self.conditional
+        self.common, self.partial = abilities(targets)
         self.timeouts = timeouts
         self.retries = retries
         self.max_body = max_body
         self.hub = hub
+
+
+def abilities(targets: list[Target]) -> tuple[dict[str, Any], dict[str, list[Target]]]:
+    """Return what `Model` calls common and partial; most models have one provider, and so nothing is made for them."""
+    if not targets:
+        return {}, {}
+    common: dict[str, Any] = targets[0].ways
+    if all(target.ways is common for target in targets):
+        return common, {}
+    found = {name: [target for target in targets if name in target.ways] for one in targets for name in one.ways}
+    whole = {name: way for name, way in common.items() if len(found[name]) == len(targets)}
+    return whole, {name: some for name, some in found.items() if name not in whole}
 
 
 class Route:

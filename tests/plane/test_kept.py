@@ -140,7 +140,7 @@ def test_a_call_of_a_model_is_kept_to_the_target_of_the_credential(pins: Pins) -
     exchange.body = json.dumps({"previous_response_id": made(pins, "resp_1"), "model": "m"}).encode()
     unwrap(exchange)
     assert json.loads(exchange.body)["previous_response_id"] == "resp_1"
-    assert [target.provider for target in keepers(exchange, model)] == ["second"]
+    assert [target.provider for target in keepers(exchange, model.targets)] == ["second"]
 
 
 def test_what_two_keep_cannot_be_named_at_once(pins: Pins) -> None:
@@ -149,7 +149,7 @@ def test_what_two_keep_cannot_be_named_at_once(pins: Pins) -> None:
     exchange.body = json.dumps({"model": "m", "input": ids}).encode()
     unwrap(exchange)
     with pytest.raises(GatewayError) as caught:
-        keepers(exchange, exchange.runtime.models["m"])
+        keepers(exchange, exchange.runtime.models["m"].targets)
     assert (caught.value.status, caught.value.code) == (400, "kept_apart")
 
 

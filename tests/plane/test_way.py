@@ -90,12 +90,14 @@ def test_the_headers_of_the_config_are_in_every_request(start: Starter) -> None:
 
 def test_what_the_provider_has_nothing_for_is_refused(start: Starter) -> None:
     gateway = start(config("anthropic"))
-    gateway.upstreams[9001].connect()
     caller = gateway.caller()
     caller.ask("/v1/embeddings", b'{"model":"m","input":"x"}')
     raw = caller.take()
     assert raw.startswith(b"HTTP/1.1 400 ")
     assert b"x-headgate-error: unsupported_operation" in raw
+    assert b"x-should-retry: false" in raw
+    (event,) = gateway.events()
+    assert (event.attempts, event.target) == (0, "")
     assert gateway.is_at_rest()
 
 
