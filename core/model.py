@@ -313,7 +313,7 @@ class Provider(_Part, frozen=True):
     vendor: whose rows tell what is not written here, once the config is loaded. also: further dialects that it speaks
     at the same address; a call in one of these passes through untranslated. options: of the dialects, as their pages in
     the docs list them. headers: lines that every request to it gets.
-    files: it keeps callers' files, batches and conversations; one provider can.
+    files: it keeps callers' files, batches and conversations; one provider can. max_file: size of a file.
     """
 
     vendor: Word | None = None
@@ -325,6 +325,7 @@ class Provider(_Part, frozen=True):
     credentials: tuple[Secret, ...] = ()
     headers: dict[HeaderName, HeaderValue] = field(default_factory=dict)
     files: bool = False
+    max_file: Size = "512MiB"
     ca: File | None = None
     max_connections: Connections = 1024
     health: Health | None = None

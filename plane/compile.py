@@ -115,6 +115,7 @@ class Compiler:
         self.limits_read: set[Limits] = set()
         self.homes: dict[tuple[str, str], Home] = {}
         self.files = ("", "")
+        self.max_file = 0
 
     def steps(self) -> Steps[Runtime]:
         """Build everything; raise ConfigError if anything could not be."""
@@ -148,7 +149,7 @@ class Compiler:
             upstreams[name] = self.upstream(name, upstream)
             yield
         router = Router()
-        for entry in services(callers, models):
+        for entry in services(callers, models, self.max_file):
             self.problems += router.add(*entry)
         for name, route in entries_of(self.snapshot, "routes"):
             self.problems += router.add(*self.route(name, route, openai, upstreams))
@@ -255,6 +256,7 @@ class Compiler:
             self.problems.append(f"{path}.files: {self.files[0]} keeps them already; one provider can")
         elif config.files:
             self.files = (name, vendor.credentials[0].mark)
+            self.max_file = self.read(parse_size, config.max_file, f"{path}.max_file")
         if not any(way.operation.pinned for way in vendor.ways.values()):
             return
         timeouts, rule = self.timeouts(Timeouts(), path), self.retry_rule(Retries(), path, CONNECT)

@@ -25,8 +25,11 @@ from plane.runtime import Target
 
 __all__ = ["Home", "KeptEvents", "find_home", "follow", "keepers", "mark_of", "pinned_id", "unwrap", "wrapped"]
 
-NAMING = (b"id", b"previous_response_id", b"input_file_id", b"output_file_id", b"error_file_id", b"conversation")
-"""Members of an answer that name what is kept; `conversation` holds its id in an object."""
+NAMING = (
+    *(b"id", b"previous_response_id", b"input_file_id", b"output_file_id", b"error_file_id", b"upload_id"),
+    *(b"conversation", b"file"),
+)
+"""Members of an answer that name what is kept; the last two hold its id in an object."""
 ID = "{id}"
 
 
@@ -169,10 +172,10 @@ def wrapped(exchange: Exchange) -> bytes:
     body = exchange.reply
     try:
         spans = scan(body, NAMING)
-        if spans[-1][0] >= 0 and body[spans[-1][0] : spans[-1][0] + 1] == b"{":
-            start, end = spans[-1]
-            inner = scan(body[start:end], (b"id",))[0]
-            spans[-1] = (start + inner[0], start + inner[1]) if inner[0] >= 0 else (-1, -1)
+        for index, (start, end) in enumerate(spans):
+            if start >= 0 and body[start : start + 1] == b"{":
+                inner = scan(body[start:end], (b"id",))[0]
+                spans[index] = (start + inner[0], start + inner[1]) if inner[0] >= 0 else (-1, -1)
         known = {pin.id: text for text, pin in (exchange.pins or {}).items()}
         for start, end in sorted(spans, reverse=True):
             if start >= 0 and body[start : start + 1] == b'"':

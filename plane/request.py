@@ -56,7 +56,7 @@ def to_target(exchange: Exchange, target: Target) -> tuple[bytes, bytes]:
 
 
 def to_home(exchange: Exchange, target: Target) -> tuple[bytes, bytes]:
-    """Return a request for what a provider keeps: the caller's body as it is, be it JSON or an upload."""
+    """Return a request for what a provider keeps: the caller's body as it is, of an upload what has come of it."""
     route = exchange.route
     way = target.ways[route.name]
     exchange.way = way
@@ -66,10 +66,14 @@ def to_home(exchange: Exchange, target: Target) -> tuple[bytes, bytes]:
         b"x-request-id: %b\r\n" % exchange.request_id,
     ]
     body = exchange.body
+    upload = exchange.upload
     for field in exchange.headers:
-        if field[0] in way.forwarded or (body and field[0].lower() == b"content-type"):
+        if field[0] in way.forwarded or (body and upload is None and field[0].lower() == b"content-type"):
             lines += (field[0], b": ", field[1], b"\r\n")
-    if body or exchange.method == b"POST":
+    if upload is not None:
+        lines.append(upload.lines(exchange, len(body)))
+        body = upload.framed(body)
+    elif body or exchange.method == b"POST":
         lines.append(b"content-length: %d\r\n" % len(body))
     lines.append(b"\r\n")
     return b"".join(lines), body

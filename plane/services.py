@@ -43,14 +43,15 @@ class Voices:
         return self.default
 
 
-def services(callers: Mapping[str, Dialect], models: Mapping[str, Model]) -> list[Entry]:
-    """Return the entries for the router."""
+def services(callers: Mapping[str, Dialect], models: Mapping[str, Model], max_file: int) -> list[Entry]:
+    """Return the entries for the router; max_file: bytes of a file that is to be kept, 0 if nobody keeps any."""
     entries: list[Entry] = []
     largest = max((model.max_body for model in models.values()), default=NO_MODELS_BODY)
     for dialect in callers.values():
         ends: dict[tuple[str, str], dict[bytes, Route]] = {}
         for operation in dialect.operations:
-            route = Route(operation.name, dialect=dialect, operation=operation, max_body=largest)
+            size = max_file or largest if operation.pinned and operation.form else largest
+            route = Route(operation.name, dialect=dialect, operation=operation, max_body=size)
             start, found, end = operation.path.partition(NAME)
             if found:
                 ends.setdefault((start, operation.method), {})[end.encode()] = route

@@ -1,8 +1,8 @@
 """Forms with files: sent on while they come, so that a file is never held whole.
 
-The body is held until the field that names the model has come (clients write it first, mostly). From then on each part
-goes to the provider as it comes, and the caller is read no faster than the provider takes it. What has been sent so is
-gone: such a call is not tried again.
+The body is held until the field that names the model has come (clients write it first, mostly); a form that names none,
+as that of a file to be kept, is not held at all. From then on each part goes to the provider as it comes, and the
+caller is read no faster than the provider takes it. What has been sent so is gone: such a call is not tried again.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ class Upload:
 async def open_form(exchange: Exchange) -> None:
     """Wait until the form has named its model, or is whole; what has come stands in `body_parts` then.
 
-    The rest stays with the caller until `forward` asks for it.
+    The rest stays with the caller until `forward` asks for it. Where the route needs no model there is no wait.
     """
     upload = exchange.upload = Upload(content_type_of(exchange))
-    while True:
+    while not exchange.route.pinned:
         for part in exchange.body_parts:
             upload.held += part
         exchange.body_parts = []
@@ -64,8 +64,9 @@ async def open_form(exchange: Exchange) -> None:
         if exchange.body_complete or MODEL in upload.form.fields:
             break
         await exchange
-    exchange.body_parts = [bytes(upload.held)]
-    upload.held.clear()
+    if upload.held:
+        exchange.body_parts = [bytes(upload.held)]
+        upload.held.clear()
     if not exchange.body_complete:
         exchange.downstream.hold_body()
 

@@ -272,6 +272,21 @@ def test_files_and_batches_stay_where_they_were_made(client: OpenAI, scene: Scen
     assert {name for name, _ in scene.requests} == {"first"}
 
 
+def test_a_file_is_uploaded_in_parts(client: OpenAI, scene: Scene) -> None:
+    data = bytes(range(256)) * 500
+    done = client.uploads.upload_file_chunked(
+        file=data, filename="a.bin", bytes=len(data), mime_type="text/plain", purpose="user_data", part_size=50_000
+    )
+    assert done.file is not None
+    assert done.file.id.startswith("file-hgid_")
+    assert client.files.content(done.file.id).content == data
+    begun = client.uploads.create(filename="a", purpose="user_data", bytes=1, mime_type="text/plain")
+    part = client.uploads.parts.create(begun.id, data=b"x")
+    assert part.upload_id == begun.id
+    assert client.uploads.cancel(begun.id).status == "cancelled"
+    assert {name for name, _ in scene.requests} == {"first"}
+
+
 def test_a_key_that_may_not_use_all_models_sends_no_batch(scene: Scene) -> None:
     with scene.client("bob") as bob:
         made = bob.files.create(file=("calls.jsonl", b"{}"), purpose="batch")

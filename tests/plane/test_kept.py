@@ -170,10 +170,11 @@ def test_in_an_answer_only_what_names_something_kept_changes(pins: Pins) -> None
     exchange = answering(pins)
     exchange.reply = (
         b'{ "id" : "resp_1", "previous_response_id":null,"x": {"id":"resp_1"},'
-        b'"conversation": {"created":1e3, "id":"conv_1"},"text":"resp_1", "output_file_id":"file-1", "error_file_id":7}'
+        b'"conversation": {"created":1e3, "id":"conv_1"},"text":"resp_1", "output_file_id":"file-1", "error_file_id":7,'
+        b'"file":{"id" :"file-2"}, "upload_id":"upload_1"}'
     )
     expected = exchange.reply.replace(b' "resp_1",', b' "%b",' % made(pins, "resp_1").encode())
-    for own in ("conv_1", "file-1"):
+    for own in ("conv_1", "file-1", "file-2", "upload_1"):
         expected = expected.replace(own.encode(), made(pins, own).encode())
     assert wrapped(exchange) == expected
 

@@ -1,9 +1,11 @@
 """plane.upload: forms go on to the provider while they come, at the pace of the slower end."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from plane.overload import Gauge
 from tests.plane.conftest import Starter
 from tests.plane.rig import KEY, CallerEnd, Gateway, Peer, answer, consumer
 
@@ -247,3 +249,98 @@ def test_a_stream_of_pictures_is_not_asked_for_its_usage(gateway: Gateway) -> No
     peer = gateway.upstreams[9001].connect()
     gateway.caller().ask("/v1/images/generations", b'{"model":"m","prompt":"x","stream":true}')
     assert body_of(peer.take()) == b'{"model":"whisper-1","prompt":"x","stream":true}'
+
+
+KEPT = b'--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n--b\r\n'
+
+
+@pytest.fixture
+def keeping(start: Starter, tmp_path: Path) -> Gateway:
+    """Return a gateway whose provider keeps files of up to 64 KiB, and takes bodies of 1 KiB elsewhere."""
+    (tmp_path / "key").write_bytes(b"k" * 32)
+    (tmp_path / "key").chmod(0o600)
+    made = config(max_body="1KiB")
+    made["providers"]["p"] |= {"files": True, "max_file": "64KiB"}
+    return start(made)
+
+
+def test_a_file_to_be_kept_goes_on_from_its_first_byte(keeping: Gateway) -> None:
+    peer = keeping.upstreams[9001].connect()
+    caller = begin(keeping, length(KEPT, FILE, SOUND, END), "/v1/files")
+    sent = peer.take()
+    assert sent.startswith(b"POST /v1/files HTTP/1.1\r\n")
+    assert sent.count(b"content-type:") == 1
+    assert b"content-type: multipart/form-data; boundary=b\r\n" in sent
+    assert b"\r\ncontent-length: %d\r\n" % len(KEPT + FILE + SOUND + END) in sent
+    for part in (KEPT, FILE, SOUND, END):
+        caller.say(part)
+        assert peer.take() == part
+        assert keeping.gauge.held == 0
+    peer.say(answer(b'{"id":"file-1","object":"file"}'))
+    assert b'{"id":"file-hgid_' in caller.take()
+    (event,) = keeping.events()
+    assert (event.route, event.status, event.bytes_in) == ("files.upload", 200, len(KEPT + FILE + SOUND + END))
+    assert keeping.is_at_rest()
+
+
+def test_a_file_of_unknown_length_goes_on_in_chunks(keeping: Gateway) -> None:
+    peer = keeping.upstreams[9001].connect()
+    caller = begin(keeping, b"Transfer-Encoding: chunked", "/v1/files")
+    sent = peer.take()
+    assert b"transfer-encoding: chunked\r\n\r\n" in sent
+    assert b"content-length" not in sent
+    caller.say(chunk(KEPT) + chunk(FILE))
+    assert peer.take() == chunk(KEPT + FILE)
+    caller.say(chunk(END) + b"0\r\n\r\n")
+    assert peer.take() == chunk(END) + b"0\r\n\r\n"
+
+
+def test_a_file_that_has_come_whole_is_sent_with_its_head(keeping: Gateway) -> None:
+    peer = keeping.upstreams[9001].connect()
+    caller = keeping.caller()
+    caller.ask("/v1/files", KEPT + FILE + END, fields=b"Content-Type: multipart/form-data; boundary=b\r\n")
+    assert body_of(peer.take()) == KEPT + FILE + END
+    peer.say(answer(b'{"id":"file-1"}'))
+    caller.take()
+    assert peer.is_open
+
+
+def test_a_provider_that_keeps_a_file_slowly_makes_the_caller_wait(keeping: Gateway) -> None:
+    peer = keeping.upstreams[9001].connect()
+    caller = begin(keeping, length(KEPT, FILE, SOUND, END), "/v1/files")
+    peer.connection.pause_writing()
+    caller.say(KEPT + FILE)
+    assert caller.transport.paused
+    peer.connection.resume_writing()
+    assert not caller.transport.paused
+
+
+@pytest.mark.parametrize(("size", "status"), [(64 * 1024, b""), (64 * 1024 + 1, b"HTTP/1.1 413 ")])
+def test_a_file_may_be_as_large_as_its_keeper_s_max_file(size: int, status: bytes, keeping: Gateway) -> None:
+    keeping.upstreams[9001].connect()
+    caller = begin(keeping, b"Content-Length: %d" % size, "/v1/files")
+    assert caller.take()[:13] == status
+
+
+def test_a_file_larger_than_all_that_a_worker_may_hold_goes_on(start: Starter, tmp_path: Path) -> None:
+    made = config()
+    made["providers"]["p"]["files"] = True
+    gateway = start(made, Gauge(100, 100, 64 * 1024))
+    peer = gateway.upstreams[9001].connect()
+    begin(gateway, b"Content-Length: 1000000", "/v1/files")
+    assert peer.take().startswith(b"POST /v1/files ")
+
+
+def test_a_file_of_which_a_part_was_sent_on_is_not_sent_again(keeping: Gateway) -> None:
+    peer, other = keeping.upstreams[9001].connect(), keeping.upstreams[9001].connect()
+    caller = begin(keeping, length(KEPT, FILE, END), "/v1/files")
+    caller.say(KEPT)
+    (other if other.take() else peer).leave()
+    assert caller.take().startswith(b"HTTP/1.1 502 ")
+    assert not peer.take()
+
+
+def test_what_is_to_be_kept_and_is_no_form_is_refused(keeping: Gateway) -> None:
+    caller = keeping.caller()
+    caller.ask("/v1/files", b'{"purpose":"batch"}', fields=b"Content-Type: application/json\r\n")
+    assert caller.take().startswith(b"HTTP/1.1 400 ")

@@ -62,6 +62,8 @@ class Keeper:
         if method == "DELETE":
             del self.kept[parts[1]]
             return 200, {"id": parts[1], "object": kept["object"], "deleted": True}
+        if parts[0] == "uploads":
+            return self.upload(kept, parts[2], request)
         if parts[2:] == ["content"]:
             return 200, self.contents[parts[1]]
         if parts[2:] == ["cancel"]:
@@ -70,6 +72,25 @@ class Keeper:
             items = [{"id": "msg_in", "type": "message", "role": "user", "content": kept["metadata"].get("said", "")}]
             return 200, {"object": "list", "data": items, "first_id": "msg_in", "last_id": "msg_in", "has_more": False}
         return 200, {"stream": kept} if "stream=true" in query else kept
+
+    def upload(self, kept: Json, step: str, request: Request) -> tuple[int, Json]:
+        """Take a part of an upload, or make a file of the parts that are named, in their order."""
+        self.count += 1
+        if step == "parts":
+            part = {"id": f"part_made{self.count}", "object": "upload.part", "created_at": CREATED}
+            found = re.search(rb"name=\"data\".*?\r\n\r\n(.*?)\r\n--", request.body, re.DOTALL)
+            self.contents[part["id"]] = found[1] if found is not None else b""
+            return 200, {**part, "upload_id": kept["id"]}
+        if step == "cancel":
+            return 200, {**kept, "status": "cancelled"}
+        named = request.json()["part_ids"]
+        if any(name not in self.contents for name in named):
+            return 400, error("No such part.", "invalid_request_error")
+        data = b"".join(self.contents[name] for name in named)
+        made = {"id": f"file-made{self.count}", "object": "file", "bytes": len(data), "created_at": CREATED}
+        made |= {"filename": kept["filename"], "purpose": kept["purpose"], "status": "processed"}
+        self.contents[made["id"]] = data
+        return 200, {**kept, "status": "completed", "file": self.keep(made)}
 
     def create(self, kind: str, request: Request) -> tuple[int, Json | bytes]:
         """Make a response, a file, a batch or a conversation."""
@@ -83,6 +104,10 @@ class Keeper:
             self.contents[made["id"]] = found[2]
             return 200, self.keep(made)
         body = request.json()
+        if kind == "uploads":
+            made = {"id": f"upload_made{self.count}", "object": "upload", "status": "pending", "created_at": CREATED}
+            made |= {**{name: body[name] for name in ("filename", "purpose", "bytes")}, "expires_at": CREATED}
+            return 200, self.keep(made)
         if kind == "batches":
             if body["input_file_id"] not in self.kept:
                 return 400, error("No such file.", "invalid_request_error")
