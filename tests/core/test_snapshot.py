@@ -93,7 +93,7 @@ limits = st.builds(Limits, st.sampled_from([None, "1/s", "5000/min"]), st.none()
 keys = st.binary(min_size=32, max_size=32).map(lambda digest: Key(digest.hex()))
 configs = st.builds(
     Config,
-    providers=st.dictionaries(names, st.builds(Provider, st.just("openai"), urls), max_size=5),
+    providers=st.dictionaries(names, st.builds(Provider, dialect=st.just("openai"), base_url=urls), max_size=5),
     models=st.dictionaries(names, st.builds(Model, st.tuples(st.builds(Target, names, names))), max_size=5),
     consumers=st.dictionaries(
         names, st.builds(Consumer, st.lists(keys, max_size=3).map(tuple), st.tuples(names), limits), max_size=20
