@@ -19,6 +19,7 @@ class GatewayError(Exception):
     param: the request field at fault, for dialects that name one.
     retry_after: seconds until asking again makes sense; -1.0 where it never does or nobody knows.
     allow: the methods that would have been accepted (405 only).
+    failure: how an attempt failed that ended so (`plane.failure`), 0 where status and code tell.
     request_id: of the request that it answers, set when it is told; for dialects that have it in the body.
     """
 
@@ -45,6 +46,7 @@ class GatewayError(Exception):
         self.param = param
         self.retry_after = retry_after
         self.allow = allow
+        self.failure = 0
         self.request_id = ""
 
     def __repr__(self) -> str:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from core.errors import GatewayError
 from plane.clean import Cleaner, without
 from plane.exchange import Exchange
+from plane.failure import CREDENTIAL
 from plane.http1.framing import HOP_BY_HOP
 from plane.kept import wrapped
 
@@ -47,7 +48,7 @@ def accept(exchange: Exchange) -> None:
     if exchange.status >= 400 and exchange.route.needs_model:
         exchange.error = "upstream_error"
         exchange.reply = without(exchange.reply, exchange.target.secret)
-        exchange.fields = without(exchange.fields, exchange.target.secret) + b"x-headgate-error: upstream_error\r\n"
+        exchange.fields = without(exchange.fields, exchange.target.secret) + error_lines(exchange)
 
 
 def accept_stream(exchange: Exchange, is_event_stream: bool) -> None:
@@ -57,11 +58,17 @@ def accept_stream(exchange: Exchange, is_event_stream: bool) -> None:
     if exchange.status >= 400 and exchange.route.needs_model:
         exchange.error = "upstream_error"
         secret = exchange.target.secret
-        exchange.fields = without(exchange.fields, secret) + b"x-headgate-error: upstream_error\r\n"
+        exchange.fields = without(exchange.fields, secret) + error_lines(exchange)
         if secret:
             exchange.cleaner = Cleaner(secret)
     if is_event_stream:
         exchange.fields += STREAM_FIELDS
+
+
+def error_lines(exchange: Exchange) -> bytes:
+    """Return what a provider's error is told with beside its own words: where it is so, that asking again is no use."""
+    lines = b"x-headgate-error: upstream_error\r\n"
+    return lines + b"x-should-retry: false\r\n" if exchange.failure == CREDENTIAL else lines
 
 
 def accept_translated(exchange: Exchange, reply: bytes) -> None:
@@ -150,6 +157,7 @@ def refuse(exchange: Exchange, error: GatewayError) -> None:
     exchange.status = error.status
     retryable = error.retry_after >= 0 or error.status == 408
     retryable = retryable or (error.source == "upstream" and error.status in RETRYABLE)
+    retryable = retryable and error.failure != CREDENTIAL
     lines = own_fields(exchange)
     lines.append(b"content-type: application/json\r\nx-headgate-error: %b\r\n" % error.code.encode())
     lines.append(b"x-should-retry: true\r\n" if retryable else b"x-should-retry: false\r\n")

@@ -29,6 +29,7 @@ def enter(exchange: Exchange, candidate: Candidate) -> UpstreamConnection | None
     exchange.answering = candidate
     exchange.tried += 1
     exchange.reported = False
+    exchange.failure = 0
     candidate.in_flight += 1
     pool: Pool = candidate.pool
     return pool.take()

@@ -99,6 +99,7 @@ cdef class Exchange(Timed):
     cdef public long long pause
     cdef public bint probing
     cdef public bint reported
+    cdef public int failure
     cdef public list visited
     cdef public bint is_held
     cdef public bytes early

@@ -22,8 +22,8 @@ from plane.failure import (
     RESET,
     asked_wait,
     failure_of,
+    failure_of_answer,
     failure_of_status,
-    is_unpaid,
     word_of,
 )
 from plane.health import COOLED, EJECTED, QUARANTINED, Health
@@ -170,12 +170,15 @@ def after_error(exchange: Exchange, error: GatewayError) -> Candidate | None:
 
 def after_answer(exchange: Exchange) -> Candidate | None:
     """Take note that the attempt got an error answer; return where to try again, None to let the caller have it."""
-    failure = failure_of_status(exchange.answer_status)
     body = b"".join(exchange.answer_parts)
-    if failure == LIMITED and is_unpaid(body):
-        failure = CREDENTIAL
+    if exchange.route.needs_model:
+        failure = failure_of_answer(exchange.way.dialect, exchange.answer_status, exchange.answer_headers, body)
+    else:
+        failure = failure_of_status(exchange.answer_status)
     if failure == 0:
+        report(exchange, 0, -1)
         return None
+    exchange.failure = failure
     wait = asked_wait(exchange.answer_headers, body, time())
     report(exchange, failure, wait)
     return next_place(exchange, failure, wait)

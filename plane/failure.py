@@ -7,13 +7,17 @@ from collections.abc import Iterable
 from email.utils import parsedate_to_datetime
 
 from core.errors import GatewayError
+from plane.dialect import Dialect
+from plane.fault_words import Said, said_in
 
 __all__ = [
     "LOST",
     "asked_wait",
     "failure_of",
+    "failure_of_answer",
+    "failure_of_fault",
     "failure_of_status",
-    "is_unpaid",
+    "is_ours",
     "mask_of",
     "refused_credential",
     "word_of",
@@ -36,7 +40,6 @@ WORDS: dict[object, int] = {
 NAMES = {failure: str(word) for word, failure in WORDS.items()}
 RETRY_INFO = re.compile(rb'"retryDelay"\s*:\s*"([0-9]{1,9}(?:\.[0-9]{1,9})?)s"')
 NUMBER = re.compile(rb"[0-9]{1,9}(?:\.[0-9]{1,9})?")
-UNPAID = re.compile(rb'"(?:insufficient_quota|billing_error|billing_not_active|billing_hard_limit_reached)"')
 
 
 def mask_of(words: Iterable[object]) -> int:
@@ -67,6 +70,8 @@ def failure_of(error: GatewayError) -> int:
     """
     if error.code == "upstream_credential":
         return CREDENTIAL
+    if error.failure:
+        return error.failure
     if error.source != "upstream":
         return LOST
     if error.code == "upstream_error":
@@ -76,9 +81,26 @@ def failure_of(error: GatewayError) -> int:
     return TIMEOUT if error.code == "upstream_timeout" else BROKEN
 
 
-def is_unpaid(body: bytes) -> bool:
-    """Tell whether the body of a 429 says that the account has no money left: then waiting is of no use."""
-    return UNPAID.search(body) is not None
+def failure_of_answer(dialect: Dialect, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> int:
+    """Return how an error answer of a model's provider has failed, by all it says: vendors do not agree on statuses."""
+    fault = dialect.read_fault(status, headers, body)
+    return failure_of_fault(fault.status, said_in(body))
+
+
+def failure_of_fault(status: int, said: Said) -> int:
+    """Return how an attempt has failed that ended in an error of this status, 0 if the caller is at fault."""
+    if status < 500 and (said.is_unpaid() or said.is_bad_key()):
+        return CREDENTIAL
+    if status == 403 and said.is_flagged():
+        return 0
+    if status == 402 and said.is_busy():
+        return LIMITED
+    return failure_of_status(status)
+
+
+def is_ours(failure: int, status: int) -> bool:
+    """Tell whether an error answer must not reach the caller, who would take it for a refusal of its own key."""
+    return failure == CREDENTIAL and status not in (402, 429)
 
 
 def refused_credential(status: int) -> GatewayError:

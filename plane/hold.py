@@ -17,8 +17,8 @@ from plane.attempt import gather
 from plane.canonical import Fault, fault_error
 from plane.clean import without
 from plane.exchange import Exchange
-from plane.failure import refused_credential
-from plane.fault_words import status_of
+from plane.failure import failure_of_fault, is_ours, refused_credential
+from plane.fault_words import Said, said_in, status_of
 from plane.kept import follow
 
 __all__ = ["hold"]
@@ -51,7 +51,7 @@ class Told(Struct, gc=False):
     param: str | None = None
 
 
-told = msgspec.json.Decoder(Told)
+_told = msgspec.json.Decoder(Told)
 
 
 async def hold(exchange: Exchange) -> None:
@@ -78,22 +78,26 @@ async def hold(exchange: Exchange) -> None:
 def fault_of(exchange: Exchange) -> GatewayError:
     """Return the error that the stream tells of."""
     if exchange.way.translates:
-        return refusal(exchange.scan.fault.status) or fault_error(exchange.scan.fault)
-    said = DATA.findall(exchange.early) or exchange.early.splitlines() or [b""]
-    error = error_of(without(said[-1], exchange.target.secret))
-    status = status_of(error.type, error.code)
-    return refusal(status) or fault_error(Fault(status, error.message, param=error.param or ""))
-
-
-def refusal(status: int) -> GatewayError | None:
-    """Return the error of an event that refuses the gateway's credential, None if it tells of another."""
-    return refused_credential(status) if status in (401, 403) else None
+        fault = exchange.scan.fault
+        said = Said(frozenset([fault.kind, fault.code]), fault.message)
+    else:
+        lines = DATA.findall(exchange.early) or exchange.early.splitlines() or [b""]
+        event = without(lines[-1], exchange.target.secret)
+        told = error_of(event)
+        fault = Fault(status_of(told.type, told.code), told.message, param=told.param or "")
+        said = said_in(event)
+    failure = failure_of_fault(fault.status, said)
+    if is_ours(failure, fault.status):
+        return refused_credential(fault.status)
+    error = fault_error(fault)
+    error.failure = failure
+    return error
 
 
 def error_of(event: bytes) -> Error:
     """Return what an error event says, as far as it is of a known form."""
     try:
-        said = told.decode(event)
+        said = _told.decode(event)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return Error()
     if said.response is not None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from core.errors import GatewayError
 from plane.answer import accept, accept_stream, accept_translated
 from plane.exchange import Exchange
-from plane.failure import refused_credential
+from plane.failure import is_ours, refused_credential
 from plane.http1.client import is_event_stream, is_stream
 from plane.kept import follow
 from plane.pump import pump
@@ -127,7 +127,9 @@ async def relay_translated(exchange: Exchange) -> None:
         await give_all(exchange, parts.append)
         body = b"".join(parts)
         if exchange.answer_status >= 300:
-            raise translation.error(exchange.answer_status, exchange.answer_headers, body)
+            error = translation.error(exchange.answer_status, exchange.answer_headers, body)
+            error.failure = exchange.failure
+            raise error
         accept_translated(exchange, translation.answer(body))
     elif exchange.stream:
         accept_translated(exchange, b"")
@@ -162,5 +164,5 @@ async def give_all(exchange: Exchange, take: Callable[[bytes], None]) -> None:
 
 def check_credential(exchange: Exchange) -> None:
     """Keep a refusal of the gateway's own credential from looking like one of the caller's key."""
-    if exchange.answer_status in (401, 403):
+    if exchange.failure and is_ours(exchange.failure, exchange.answer_status):
         raise refused_credential(exchange.answer_status)
