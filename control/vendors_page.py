@@ -22,7 +22,9 @@ models:
 ```
 
 Any other server that speaks one of the dialects needs its `dialect` and `base_url`: vLLM, SGLang, another gateway, a
-model of your own. Azure, Bedrock, Databricks, Snowflake and Cloudflare have no row, as their addresses are yours alone.
+model of your own. Azure, Bedrock, Vertex AI, Databricks, Snowflake and Cloudflare have no row, as their addresses are
+yours alone. What Bedrock and Vertex AI get for Claude is compared with what Anthropic's own clients for them send
+(`tests/e2e/test_claude_at_the_clouds.py`).
 
 **Tested** says how a vendor's row is tested. All have a request and an answer of their own in `tests/golden/vendors`,
 run through the gateway: no test calls a vendor. *Client library*: the vendor's own runs against the gateway as well.

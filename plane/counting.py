@@ -11,6 +11,7 @@ from typing import Protocol
 from plane.answer import accept_estimate
 from plane.canonical import Audio, Carry, Document, Image, Part, Refusal, Request, Text, Thinking, ToolCall, ToolResult
 from plane.exchange import Exchange
+from plane.runtime import Target
 
 __all__ = ["CountTranslator", "answer_estimate", "estimate"]
 
@@ -47,17 +48,23 @@ class CountTranslator(Protocol):
 
 
 def answer_estimate(exchange: Exchange) -> bool:
-    """Answer a count by an estimate if the target that comes first has no operation for it; tell whether."""
+    """Answer a count by an estimate if the target that comes first cannot count it; tell whether."""
     operation = exchange.route.operation
     target = exchange.candidates[0]
-    if operation.name in target.ways:
-        exchange.candidates = [other for other in exchange.candidates if operation.name in other.ways]
+    if counted_by(target, operation.name):
+        exchange.candidates = [other for other in exchange.candidates if counted_by(other, operation.name)]
         return False
     translator = exchange.route.dialect.translators[operation.kind]
     request = translator.read_request(exchange.body, exchange.model_name)
     exchange.target = target
     accept_estimate(exchange, translator.write_answer(estimate(request), request))
     return True
+
+
+def counted_by(target: Target, name: str) -> bool:
+    """Tell whether a target has an operation for a caller's, that counts the tokens of its model."""
+    way = target.ways.get(name)
+    return way is not None and way.dialect.can_count(target.model)
 
 
 def estimate(request: Request) -> int:

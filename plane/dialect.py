@@ -106,6 +106,7 @@ class Dialect:
     wire: name of the dialect whose bytes these are, where only addresses and credentials are its own; "" for its own.
     query_keys: names of parameters of the query that may carry a caller's key.
     passes: names of other dialects whose bytes it takes as they are, in the operations that both have by name.
+    own_faults: error answers of a provider are not of the form of `wire`, so that callers get none as it came.
     """
 
     name = ""
@@ -120,6 +121,7 @@ class Dialect:
     wire = ""
     query_keys = frozenset()  # type: frozenset[str]
     passes = frozenset()  # type: frozenset[str]
+    own_faults = False
 
     def __init__(self) -> None:
         self.translators: dict[str, Any] = {}
@@ -138,6 +140,10 @@ class Dialect:
     def path(self, operation: Operation, model: str, stream: bool) -> str:
         """Return where a provider is asked, below its base URL, query included; the model percent-encoded in it."""
         return operation.path
+
+    def can_count(self, model: str) -> bool:
+        """Tell whether the tokens of a request to this model can be counted by the operation that is for it."""
+        return True
 
     def read(self, exchange: Exchange) -> None:
         """Find model and stream in a caller's request and note the edits of a passthrough; GatewayError 400."""

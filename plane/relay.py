@@ -16,6 +16,7 @@ from plane.failure import is_ours, refused_credential
 from plane.http1.client import is_event_stream, is_stream
 from plane.kept import follow
 from plane.pump import pump
+from plane.translate import told_by
 
 __all__ = ["relay"]
 
@@ -40,7 +41,8 @@ async def relay(exchange: Exchange) -> None:
 async def relay_answer(exchange: Exchange) -> None:
     """Look at the answer's head, and take or relay what follows."""
     if exchange.route.needs_model:
-        check_credential(exchange)
+        if exchange.answer_status >= 400:
+            await check_refusal(exchange)
         if exchange.way.translates:
             await relay_translated(exchange)
             return
@@ -51,10 +53,11 @@ async def relay_answer(exchange: Exchange) -> None:
     if exchange.answer_ended and not followed:
         accept(exchange)
         return
-    if events and exchange.route.needs_model:
+    if followed:
         kind = exchange.route.dialect.stream_type(exchange)
-        if kind != EVENTS:
+        if kind != EVENTS or not events:
             exchange.answer_type = kind
+            events = events or kind == EVENTS
     accept_stream(exchange, events)
     if followed and exchange.scan is None:
         exchange.scan = follow(exchange)
@@ -162,7 +165,19 @@ async def give_all(exchange: Exchange, take: Callable[[bytes], None]) -> None:
             await exchange
 
 
-def check_credential(exchange: Exchange) -> None:
-    """Keep a refusal of the gateway's own credential from looking like one of the caller's key."""
+async def check_refusal(exchange: Exchange) -> None:
+    """Raise what a provider's error says where the caller is not to get it as it came.
+
+    A refusal of the gateway's own credential must not look like one of the caller's key; and a host may tell errors in
+    other words than those of the dialect that it serves.
+    """
     if exchange.failure and is_ours(exchange.failure, exchange.answer_status):
         raise refused_credential(exchange.answer_status)
+    way = exchange.way
+    if way.dialect.own_faults and not way.translates:
+        parts: list[bytes] = []
+        await give_all(exchange, parts.append)
+        body = b"".join(parts)
+        error = told_by(way.dialect, exchange.target.secret, exchange.answer_status, exchange.answer_headers, body)
+        error.failure = exchange.failure
+        raise error

@@ -32,7 +32,7 @@ from plane.runtime import Target
 from plane.usage import Usage
 from plane.way import Way
 
-__all__ = ["TranslatedStream", "Translation", "body_for"]
+__all__ = ["TranslatedStream", "Translation", "body_for", "told_by"]
 
 CHAT = "chat"
 EVENTS = b"text/event-stream"
@@ -101,9 +101,7 @@ class Translation:
 
     def error(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> GatewayError:
         """Return what the target's error answer says, as an error for the caller."""
-        fault = self.provider.read_fault(status, headers, body)
-        fault.message = without(fault.message.encode(), self.secret).decode()
-        return fault_error(fault)
+        return told_by(self.provider, self.secret, status, headers, body)
 
     def answer(self, body: bytes) -> bytes:
         """Return the caller's form of a whole answer; GatewayError 502 if it is none."""
@@ -242,6 +240,13 @@ class Gathering:
         answer = answer_of(self.events)
         answer.usage = self.reader.usage or answer.usage
         return answer
+
+
+def told_by(provider: Any, secret: bytes, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> GatewayError:
+    """Return what a provider's error answer says, as an error for the caller and without the credential."""
+    fault = provider.read_fault(status, headers, body)
+    fault.message = without(fault.message.encode(), secret).decode()
+    return fault_error(fault)
 
 
 def is_content(event: Event) -> bool:

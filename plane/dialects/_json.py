@@ -8,7 +8,7 @@ import msgspec
 
 from core.errors import GatewayError
 
-__all__ = ["read_answered", "read_asked", "unknown_members"]
+__all__ = ["one_line", "read_answered", "read_asked", "unknown_members"]
 
 T = TypeVar("T")
 
@@ -40,6 +40,11 @@ def decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     if not body.isascii():
         body.decode()
     return decoder.decode(body)
+
+
+def one_line(text: bytes) -> bytes:
+    """Return JSON, known to be that, without line ends: where these end messages, none may stand within one."""
+    return msgspec.json.format(text, indent=-1) if b"\n" in text or b"\r" in text else text
 
 
 def unknown_members(body: bytes, known: frozenset[str]) -> dict[str, str]:

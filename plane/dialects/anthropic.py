@@ -69,8 +69,8 @@ class Anthropic(Dialect):
         Operation("messages", "/v1/messages", True, "chat"),
         Operation("messages.count_tokens", "/v1/messages/count_tokens", False, "count_tokens"),
     )
-    prefixes = ("", "/anthropic")
-    fields = ((b"anthropic-version", b"2023-06-01"),)
+    prefixes = ("", "/anthropic")  # type: tuple[str, ...]
+    fields = ((b"anthropic-version", b"2023-06-01"),)  # type: tuple[tuple[bytes, bytes], ...]
     forwarded = frozenset({b"anthropic-beta", b"anthropic-version", b"anthropic-user-profile-id"})
 
     id_field = b"request-id"

@@ -13,7 +13,7 @@ import plane.dialects
 from core.registry import scan
 from tests.e2e.harness import KEYS, PROVIDER_KEY, Gateway, digest, gateway
 from tests.e2e.sdks import SDKS, TOOL, Call, Sdk
-from tests.providers import anthropic, azure, bedrock, cohere, gemini, mistral, ollama
+from tests.providers import anthropic, azure, bedrock, claude_hosts, cohere, gemini, mistral, ollama
 from tests.providers.openai_responses import Keeper
 from tests.providers.scripted import Step, Upstream, echo_kept
 
@@ -44,6 +44,16 @@ PROVIDERS = {
     "bedrock": Provider("bedrock", bedrock.answer, "eu.anthropic.claude-sonnet-4-5-20250929-v1:0", {"city": "Paris"}),
     "azure": Provider("azure", azure.answer, "scripted-small"),
     "azure_responses": Provider("azure_responses", Keeper("/openai"), "gpt-5", {"city": "Paris"}),
+    "anthropic_bedrock": Provider(
+        "anthropic_bedrock", claude_hosts.bedrock, "eu.anthropic.claude-sonnet-4-5-20250929-v1:0", {"city": "Paris"}
+    ),
+    "anthropic_vertex": Provider(
+        "anthropic_vertex",
+        claude_hosts.vertex,
+        "claude-sonnet-4-5@20250929",
+        {"city": "Paris"},
+        more="options: {project: acme, location: eu}",
+    ),
     "cohere": Provider("cohere", cohere.answers, "command-a-03-2025"),
     "ollama": Provider("ollama", ollama.answers, "qwen3"),
     "mistral": Provider("mistral", mistral.answers, "mistral-medium-latest", path="/v1"),

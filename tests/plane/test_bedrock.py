@@ -390,7 +390,7 @@ def test_an_api_key_is_a_bearer_token() -> None:
 
 def test_a_signature_is_of_this_moment_the_host_dialled_and_the_exact_body(monkeypatch: pytest.MonkeyPatch) -> None:
     dialect = build(Options(auth="sigv4", region="us-east-1"))
-    monkeypatch.setattr("plane.dialects.bedrock.time", lambda: 1_700_000_000.9)
+    monkeypatch.setattr("plane.dialects._bedrock_access.time", lambda: 1_700_000_000.9)
     assert dialect.signs
     lines = dialect.sign(b"POST", b"vpce-1:8443", b"/model/m%3A0/converse", b"{}", "AKID:secret:token")
     fields = {"content-type": "application/json", "host": "vpce-1:8443"}
