@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Raw
 
 from plane.canonical import Carry, Image, Part, Refusal, Request, Text, Thinking, Tool
+from plane.dialects._json import one_line
 from plane.usage import Usage
 
 __all__ = [
@@ -104,8 +105,7 @@ def as_object(arguments: str) -> Raw:
         _object.decode(arguments)
     except (msgspec.MsgspecError, RecursionError):
         return Raw(msgspec.json.encode({"input": arguments}))
-    on_one_line = msgspec.json.format(arguments, indent=-1) if "\n" in arguments else arguments
-    return Raw(on_one_line.encode())
+    return Raw(one_line(arguments.encode()))
 
 
 def data_uri(image: Image) -> str:

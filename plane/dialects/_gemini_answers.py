@@ -42,6 +42,7 @@ from plane.dialects._gemini_wire import (
     write_thought,
 )
 from plane.dialects._gemini_wire import Part as WirePart
+from plane.dialects._json import one_line
 
 __all__ = [
     "arguments",
@@ -202,11 +203,11 @@ def inline(media_type: str, data: str) -> dict[str, Any]:
 
 
 def arguments(call: ToolCall) -> Raw:
-    """Return a call's arguments, which must be an object; other text becomes the member `input` of one."""
+    """Return a call's arguments, which must be an object, on one line; other text becomes the member `input` of one."""
     if not call.custom:
         try:
             _object.decode(call.arguments)
-            return Raw(call.arguments.encode())
+            return Raw(one_line(call.arguments.encode()))
         except (msgspec.MsgspecError, RecursionError):
             pass
     return Raw(msgspec.json.encode({"input": call.arguments}))

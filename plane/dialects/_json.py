@@ -43,7 +43,10 @@ def decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
 
 
 def one_line(text: bytes) -> bytes:
-    """Return JSON, known to be that, without line ends: where these end messages, none may stand within one."""
+    """Return JSON without line ends: where these end a message, none may stand within one.
+
+    What is carried as text (arguments, schemas, logprobs) may have been laid out by its author, be it a model.
+    """
     return msgspec.json.format(text, indent=-1) if b"\n" in text or b"\r" in text else text
 
 

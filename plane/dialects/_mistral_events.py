@@ -35,7 +35,7 @@ from plane.canonical import (
 from plane.canonical import PartEnded as Ended
 from plane.dialects import _mistral_wire as wire
 from plane.dialects._carrying import text_of
-from plane.dialects._json import read_answered
+from plane.dialects._json import one_line, read_answered
 from plane.dialects._mistral_answers import (
     FINISH,
     STOPS,
@@ -259,7 +259,7 @@ class MistralEventWriter:
         """Return one chunk."""
         told: dict[str, Any] = {"index": choice, "delta": delta, "finish_reason": finish}
         if logprobs:
-            told["logprobs"] = Raw(logprobs.encode())
+            told["logprobs"] = Raw(one_line(logprobs.encode()))
         return b"data: %b\n\n" % msgspec.json.encode({**self.head, "choices": [told], **(more or {})})
 
 

@@ -28,6 +28,7 @@ from plane.canonical import (
     UsageCounted,
     pack_call_id,
 )
+from plane.dialects._json import one_line
 from plane.dialects._openai_answers import (
     Custom,
     Function,
@@ -394,7 +395,7 @@ class EventWriter:
             self._head,
             choice,
             ENCODER.encode(delta),
-            logprobs.encode() or b"null",
+            one_line(logprobs.encode()) if logprobs else b"null",
             b'"%b"' % finish.encode() if finish else b"null",
             self._tail,
         )

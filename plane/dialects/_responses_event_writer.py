@@ -28,6 +28,7 @@ from plane.canonical import (
     ToolCall,
     UsageCounted,
 )
+from plane.dialects._json import one_line
 from plane.dialects._responses_answers import (
     Json,
     call_item,
@@ -316,8 +317,3 @@ class EventWriter:
         self._response["error"] = {"code": code, "message": fault.message}
         out.append(self._event("response.failed", response=self._response))
         self._over = True
-
-
-def one_line(data: bytes) -> bytes:
-    """Return JSON without line ends: what is carried as text, as schemas are, may have been laid out by its author."""
-    return msgspec.json.format(data, indent=-1) if b"\n" in data or b"\r" in data else data
