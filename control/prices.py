@@ -1,21 +1,28 @@
 """What vendors ask for: the list of genai-prices, as installed, turned into the prices of a config's targets.
 
+A target that takes its model's name from the caller (a wildcard's) gets none; its provider's whole list goes along.
+
 Nothing is fetched. Dated prices are those of the day on which the config is loaded; what a price is by then stands in
 the snapshot, so workers, the ledger and a later reader of it mean the same.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
 from importlib.metadata import version
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from core.model import Above, Config, Price, Provider, Target, Variant
+from core.model import Above, Config, Mirror, Price, Provider, Target, Variant
+from core.price_list import PriceRow
+from core.wildcards import STAR
 
-__all__ = ["Listed", "listed", "price_of", "priced"]
+__all__ = ["Listed", "listed", "price_lists", "price_of", "priced", "rows_of"]
+
+Some = TypeVar("Some", Target, Mirror)
 
 MILLION = {
     "input_mtok": "input_usd_per_million",
@@ -64,17 +71,45 @@ def priced(config: Config, lists: Mapping[str, str], today: datetime) -> Config:
     models = {}
     for name, model in config.models.items():
         targets = tuple(_with_price(target, config.providers, lists, today) for target in model.targets)
-        models[name] = model if targets == model.targets else msgspec.structs.replace(model, targets=targets)
+        mirror = model.mirror and _with_price(model.mirror, config.providers, lists, today)
+        if targets != model.targets or mirror != model.mirror:
+            model = msgspec.structs.replace(model, targets=targets, mirror=mirror)
+        models[name] = model
     return msgspec.structs.replace(config, models=models)
 
 
-def _with_price(target: Target, providers: Mapping[str, Provider], lists: Mapping[str, str], today: datetime) -> Target:
+def price_lists(config: Config, lists: Mapping[str, str], today: datetime) -> dict[str, list[PriceRow]]:
+    """Return the prices of all that a vendor sells, for each provider at which a target takes its model from a name.
+
+    Providers of whom the list knows nothing are not in it. lists: as of `priced`.
+    """
+    asked: list[Target | Mirror] = []
+    for model in config.models.values():
+        asked += model.targets
+        asked += [model.mirror] if model.mirror is not None else []
+    found = {}
+    for name in sorted({target.provider for target in asked if STAR in target.model and target.price is None}):
+        provider = config.providers.get(name)
+        rows = rows_of(_vendor(provider, lists), today) if provider is not None else []
+        if rows:
+            found[name] = rows
+    return found
+
+
+def _with_price(target: Some, providers: Mapping[str, Provider], lists: Mapping[str, str], today: datetime) -> Some:
     provider = providers.get(target.provider)
-    if target.price is not None or provider is None or provider.base_url is None:
+    if target.price is not None or provider is None or STAR in target.model:
         return target
-    vendor = lists.get(provider.vendor, "") if provider.vendor is not None else vendor_at(provider.base_url)
+    vendor = _vendor(provider, lists)
     price = price_of(vendor, target.model, today) if vendor else None
     return target if price is None else msgspec.structs.replace(target, price=price)
+
+
+def _vendor(provider: Provider, lists: Mapping[str, str]) -> str:
+    """Return the list's word for who a provider is, "" if it knows none."""
+    if provider.vendor is not None:
+        return lists.get(provider.vendor, "")
+    return vendor_at(provider.base_url) if provider.base_url is not None else ""
 
 
 @cache
@@ -105,6 +140,50 @@ def price_of(vendor: str, model: str, today: datetime) -> Price | None:
     except LookupError:
         return None
     return _price(found, f"{_source()} {provider.id}/{found.id}"[:128], today)
+
+
+def rows_of(vendor: str, today: datetime) -> list[PriceRow]:
+    """Return the prices of all models of a vendor on a day, in the list's order; [] if it does not know the vendor.
+
+    Models that the vendor resells under the names of others come last, as in the list.
+    """
+    providers = {str(provider.id): provider for provider in _snapshot().providers}
+    own = providers.get(vendor)
+    if own is None:
+        return []
+    sellers = [own, *(providers[word] for word in own.fallback_model_providers or () if word in providers)]
+    return [_row(own, model, today) for seller in sellers for model in seller.models]
+
+
+def _row(seller: Any, model: Any, today: datetime) -> PriceRow:
+    asked = _asked(model)
+    names: list[str] = [asked] if model.is_match(asked) else []
+    like: list[str] = []
+    clauses = getattr(model.match, "or_", [model.match])
+    for clause in clauses:
+        name = _name(clause)
+        if not name:
+            like.append(_pattern(clause))
+        elif name not in names:
+            names.append(name)
+    return PriceRow(tuple(names), tuple(like), _price(model, f"{_source()} {seller.id}/{model.id}"[:128], today))
+
+
+def _name(clause: Any) -> str:
+    """Return what a clause of the list matches as a name, with a ``*`` for any text; "" where that cannot say it."""
+    forms = {"equals": "{}", "starts_with": "{}*", "ends_with": "*{}", "contains": "*{}*"}
+    return next((form.format(getattr(clause, kind)) for kind, form in forms.items() if hasattr(clause, kind)), "")
+
+
+def _pattern(clause: Any) -> str:
+    """Return what a clause of the list matches as a regular expression for names in small letters."""
+    if hasattr(clause, "regex"):
+        return str(clause.regex)
+    if hasattr(clause, "and_"):
+        return "^" + "".join(f"(?=.*?(?:{_pattern(part)}))" for part in clause.and_)
+    if hasattr(clause, "or_"):
+        return "|".join(f"(?:{_pattern(part)})" for part in clause.or_)
+    return "^" + ".*".join(map(re.escape, _name(clause).lower().split("*"))) + "$"
 
 
 def listed(today: datetime) -> Iterator[Listed]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from control.load import load
-from control.prices import priced
+from control.prices import price_lists, priced
 from control.vendors import vendors
 from core.model import Config
 from core.snapshot import Snapshot, build
@@ -24,7 +24,8 @@ class Proof(NamedTuple):
 def prove(path: Path) -> Proof:
     """Load `path` and build its runtime once, without secrets, as every worker will; ConfigError with every problem."""
     lists = {word: vendor.prices for word, vendor in vendors().items()}
-    config = priced(load(path, known_words()).config, lists, datetime.now(UTC))
-    snapshot = build(config, 1)
+    now = datetime.now(UTC)
+    config = priced(load(path, known_words()).config, lists, now)
+    snapshot = build(config, 1, price_lists(config, lists, now))
     compile_snapshot(snapshot, None)
     return Proof(config, snapshot)

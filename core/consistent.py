@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from core.model import Config
+from core.wildcards import STAR, Names, is_wildcard
 
 __all__ = ["ANY", "Path", "Problem", "consistent", "nearest", "problems_of", "walk"]
 
@@ -51,7 +52,7 @@ def problems_of(data: Any, *, whole: bool = True) -> list[Problem]:
     whole: False if parts of it could not be read, so that a name which seems to be missing proves nothing.
     """
     dangling = _dangling(data) if whole else ()
-    return [*dangling, *_key_clashes(data), *_route_clashes(data), *_wrong_counts(data)]
+    return [*dangling, *_stars(data), *_key_clashes(data), *_route_clashes(data), *_wrong_counts(data)]
 
 
 def walk(data: Any, pattern: tuple[str, ...], path: Path = ()) -> Iterator[tuple[Path, Any]]:
@@ -80,12 +81,26 @@ def _dangling(data: Any) -> Iterator[Problem]:
         if not isinstance(names, Mapping):
             continue
         hints: dict[str, str] = {}
+        known = Names(name for name in names if isinstance(name, str)) if section == "consumers" else None
         for path, name in walk(data, (section, ANY, *pattern)):
-            if not isinstance(name, str) or name in names or (name == ANY and section == "consumers"):
+            if not isinstance(name, str) or name in names or (known is not None and known.reach(name)):
                 continue
             if name not in hints:
                 hints[name] = nearest(name, names) if len(hints) < 100 else ""
-            yield Problem(path, f"no {wanted[:-1]} is named {name!r}{hints[name]}")
+            said = "no model's name begins like" if is_wildcard(name) else f"no {wanted[:-1]} is named"
+            yield Problem(path, f"{said} {name!r}{hints[name]}")
+
+
+def _stars(data: Any) -> Iterator[Problem]:
+    """Yield every target whose model has a ``*`` that nothing stands for, or more than one."""
+    for place in (("targets", ANY), ("mirror",)):
+        for path, model in walk(data, ("models", ANY, *place, "model")):
+            if not isinstance(model, str) or STAR not in model:
+                continue
+            if model.count(STAR) > 1:
+                yield Problem(path, f"{model!r} has more than one *")
+            elif not is_wildcard(str(path[1])):
+                yield Problem(path, f"the * stands for nothing, as the model {path[1]!r} does not end in one")
 
 
 def _key_clashes(data: Any) -> Iterator[Problem]:

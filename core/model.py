@@ -51,8 +51,8 @@ Name = Annotated[
 ModelName = Annotated[
     str,
     Meta(
-        pattern=r"^(\*|[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127})$",
-        description="the name of a model, or * for every model",
+        pattern=r"^(\*|[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}\*?)$",
+        description="a letter or digit, then up to 127 letters, digits and . _ : / @ + -; at its end, or alone, a *",
     ),
 ]
 Word = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,31}$", description="a word in small letters")]
@@ -387,7 +387,7 @@ class Price(Rates, frozen=True):
 
 
 class Target(_Part, frozen=True):
-    """One provider and the name it knows the model by.
+    """One provider and the name it knows the model by; a wildcard's may have a ``*``, for what is asked in its place.
 
     price: without one, what is known of the vendor's prices. on: as a fallback it is tried only after failures of these
     kinds; empty is all.
@@ -413,15 +413,19 @@ class Budgets(_Part, frozen=True):
 
 
 class Mirror(_Part, frozen=True):
-    """A target that gets copies of a model's calls, so many of a hundred; its answers are recorded and thrown away."""
+    """A target that gets copies of a model's calls, so many of a hundred; its answers are recorded and thrown away.
+
+    price: as of `Target`.
+    """
 
     provider: Name
     model: Annotated[str, Meta(min_length=1, max_length=256)]
     percent: Annotated[int, Meta(ge=1, le=100)] = 100
+    price: Price | None = None
 
 
 class Model(_Part, frozen=True):
-    """A name callers ask for, and the targets that can serve it.
+    """A name callers ask for, or how several begin (a wildcard: ``openai/*``), and the targets that can serve it.
 
     sticky: with `strategy: weighted`, what keeps calls on the same target: who calls, a field, or the conversation.
     unsupported: what becomes of a part of a call that the provider's dialect has no place for: ``refuse`` the call, or
@@ -458,7 +462,7 @@ class Limits(_Part, frozen=True):
 
 
 class Consumer(_Part, frozen=True):
-    """Who calls. ``models: ["*"]`` allows every model."""
+    """Who calls. ``models: ["*"]`` allows every model, ``openai/*`` those whose names begin so."""
 
     keys: tuple[Key, ...] = ()
     models: tuple[ModelName, ...] = ()
@@ -502,7 +506,7 @@ class Config(_Part, frozen=True):
     """What a snapshot carries: everything that can change while requests flow."""
 
     providers: dict[Name, Provider] = field(default_factory=dict)
-    models: dict[Name, Model] = field(default_factory=dict)
+    models: dict[ModelName, Model] = field(default_factory=dict)
     consumers: dict[Name, Consumer] = field(default_factory=dict)
     upstreams: dict[Name, Upstream] = field(default_factory=dict)
     routes: dict[Name, Route] = field(default_factory=dict)

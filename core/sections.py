@@ -1,9 +1,11 @@
 """The sections of a snapshot: how a config is cut into them, and what a worker reads out of them.
 
 A section is at most `LIMIT` bytes: its kind (1 byte), 3 zeros, the number of its entries (4), then the entries in
-strictly rising order; numbers are little-endian. Three forms:
+strictly rising order; numbers are little-endian. Their forms:
 
     providers, models, upstreams, routes    msgpack: an array of [name, value], by name
+    prices                                  msgpack: an array of [name, rows], by name: parts of a provider's price list
+                                            (`core.price_list`), named PROVIDER and a count that keeps their order
     consumers                               number of grants (4), tag (8) of each name, end (4) of each record, end (4)
                                             of each grant, the records, the grants; by tag.
                                             A record is the number of its grant (2), the number of its keys (2), their
@@ -21,25 +23,48 @@ import hashlib
 import re
 import struct
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from operator import lt, mul
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from core.errors import ConfigError, SnapshotError
-from core.model import Config, Consumer, Key, Model, Name, Provider, Route, Upstream
+from core.model import Config, Consumer, Key, Model, ModelName, Name, Provider, Route, Upstream
+from core.price_list import PriceList, PriceRow
 
-__all__ = ["KINDS", "LIMIT", "Consumers", "Directory", "Keys", "cut", "entries", "tag", "with_keys"]
+__all__ = [
+    "KINDS",
+    "LIMIT",
+    "NO_PRICES",
+    "Consumers",
+    "Directory",
+    "Keys",
+    "cut",
+    "entries",
+    "price_lists",
+    "tag",
+    "with_keys",
+]
 
+NO_PRICES: Mapping[str, Sequence[PriceRow]] = MappingProxyType({})
 LIMIT = 256 * 1024
 """Bytes of a section at most."""
-KINDS = ("providers", "models", "upstreams", "routes", "consumers", "keys")
+KINDS = ("providers", "models", "upstreams", "routes", "consumers", "keys", "prices")
 
 # How many entries a section has on average, so that most stay near 32 KiB, and one is decoded in 2 ms at most; `_MOST`
 # times as many are where it ends in any case.
-_ENTRIES = {"providers": 128, "models": 128, "upstreams": 128, "routes": 128, "consumers": 512, "keys": 2048}
+_ENTRIES = {
+    "providers": 128,
+    "models": 128,
+    "upstreams": 128,
+    "routes": 128,
+    "consumers": 512,
+    "keys": 2048,
+    "prices": 2,
+}
 _MOST = 4
 _HEAD = struct.Struct("<B3xI")
 _ARRAY = b"\xdd"  # msgpack: an array whose length follows in 4 bytes, big-endian
@@ -48,8 +73,19 @@ _RECORD = struct.Struct("<HH")  # which grant, how many keys
 _DIGEST = 32
 
 _encoder = msgspec.msgpack.Encoder(order="sorted")
-_TYPES: dict[str, Any] = {"providers": Provider, "models": Model, "upstreams": Upstream, "routes": Route}
-_maps = {kind: msgspec.msgpack.Decoder(list[tuple[Name, made]]) for kind, made in _TYPES.items()}  # type: ignore[valid-type]
+_TYPES: dict[str, Any] = {
+    "providers": Provider,
+    "models": Model,
+    "upstreams": Upstream,
+    "routes": Route,
+    "prices": tuple[PriceRow, ...],
+}
+_ROWS = 64  # of a price list in one entry
+_NAMED: dict[str, Any] = {"models": ModelName, "prices": str}  # others have the names of `Name`
+_maps = {
+    kind: msgspec.msgpack.Decoder(list[tuple[_NAMED.get(kind, Name), made]])  # type: ignore[misc]
+    for kind, made in _TYPES.items()
+}
 _grant = msgspec.msgpack.Decoder(Consumer)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}")
 
@@ -59,12 +95,12 @@ def tag(text: bytes) -> int:
     return int.from_bytes(hashlib.sha256(text).digest()[:8], "little")
 
 
-def cut(config: Config) -> Iterator[tuple[str, bytes]]:
-    """Yield (kind, section) for all that `config` says, in the order of `KINDS`.
+def cut(config: Config, prices: Mapping[str, Sequence[PriceRow]] = NO_PRICES) -> Iterator[tuple[str, bytes]]:
+    """Yield (kind, section) for all that `config` says, and for price lists by provider, in the order of `KINDS`.
 
     ConfigError: an entry is too large for any section, a key belongs to two consumers, or two tags are the same.
     """
-    for kind in _maps:
+    for kind in KINDS[:4]:
         yield from _cut_map(kind, getattr(config, kind))
     records: list[_Person] = []
     index: list[_Entry] = []
@@ -91,6 +127,12 @@ def cut(config: Config) -> Iterator[tuple[str, bytes]]:
         pairs = b"".join(item.data for item in group)
         numbers = memoryview(pairs).cast("Q")
         yield "keys", b"".join([_head("keys", len(group)), numbers[::2].tobytes(), numbers[1::2].tobytes()])
+    lists = {
+        f"{provider}#{at // _ROWS:06d}": tuple(rows[at : at + _ROWS])
+        for provider, rows in prices.items()
+        for at in range(0, len(rows), _ROWS)
+    }
+    yield from _cut_map("prices", lists)
 
 
 class _Person(NamedTuple):
@@ -201,6 +243,14 @@ def entries(kind: str, sections: Iterable[bytes]) -> Iterator[tuple[str, Any]]:
                 raise SnapshotError(f"{kind}: {name!r} does not come after {last!r}")
             last = name
             yield name, value
+
+
+def price_lists(sections: Iterable[bytes]) -> dict[str, PriceList]:
+    """Return the price lists in the sections of that kind, by provider; SnapshotError as of `entries`."""
+    found: dict[str, PriceList] = {}
+    for name, rows in entries("prices", sections):
+        found.setdefault(name.partition("#")[0], PriceList()).rows.extend(rows)
+    return found
 
 
 class Consumers:

@@ -15,14 +15,15 @@ The digest of a snapshot is the SHA-256 of the list of sections: it covers all t
 
 import hashlib
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from msgspec import Struct
 
 from core.errors import ConfigError, SnapshotError
 from core.model import Config
-from core.sections import KINDS, LIMIT, Consumers, Directory, Keys, cut, entries, with_keys
+from core.price_list import PriceList, PriceRow
+from core.sections import KINDS, LIMIT, NO_PRICES, Consumers, Directory, Keys, cut, entries, price_lists, with_keys
 
 __all__ = [
     "FORMAT",
@@ -38,6 +39,7 @@ __all__ = [
     "digest_of",
     "entries_of",
     "parse",
+    "prices_of",
     "renumbered",
 ]
 
@@ -86,14 +88,14 @@ class Snapshot(Struct, frozen=True):
         return f"Snapshot(version={self.version}, digest={self.digest!r}, sections=<{len(self.sections)}>)"
 
 
-def build(config: Config, version: int) -> Snapshot:
-    """Return `config` as the snapshot `version`.
+def build(config: Config, version: int, prices: Mapping[str, Sequence[PriceRow]] = NO_PRICES) -> Snapshot:
+    """Return `config` as the snapshot `version`, with price lists of providers for the models that it does not name.
 
     ConfigError: `config` cannot be cut into sections. SnapshotError: the version is not from 1 to `MAX_VERSION`.
     """
     sections: dict[bytes, bytes] = {}
     rows = []
-    for kind, section in cut(config):
+    for kind, section in cut(config, prices):
         digest = hashlib.sha256(section).digest()
         sections[digest] = section
         rows.append(_ROW.pack(KINDS.index(kind), len(section), digest))
@@ -175,7 +177,13 @@ def config_of(snapshot: Snapshot) -> Config:
     parts = [Consumers(section) for section in snapshot.of_kind("consumers")]
     consumers = {name: with_keys(consumer, digests) for part in parts for name, consumer, digests in part.records()}
     Directory(parts, [Keys(section) for section in snapshot.of_kind("keys")])
+    prices_of(snapshot)
     return Config(**maps, consumers=consumers)
+
+
+def prices_of(snapshot: Snapshot) -> dict[str, PriceList]:
+    """Return the price lists of a snapshot by provider; SnapshotError if their sections are not what `build` makes."""
+    return price_lists(snapshot.of_kind("prices"))
 
 
 def entries_of(snapshot: Snapshot, kind: str) -> Iterator[tuple[str, Any]]:

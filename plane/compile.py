@@ -27,8 +27,9 @@ from core.registry import Kind, scan
 from core.router import Router
 from core.sections import Consumers as ConsumersSection
 from core.sections import Directory, Keys
-from core.snapshot import Part, Snapshot, entries_of, parse
+from core.snapshot import Part, Snapshot, entries_of, parse, prices_of
 from core.units import parse_duration, parse_rate, parse_size
+from core.wildcards import Names
 from plane.care import Care, breaker_rule, care_of, places_of
 from plane.conditions import Conditions
 from plane.consumers import Consumers
@@ -45,6 +46,7 @@ from plane.steps import Steps, at_once
 from plane.sticky import Sticky
 from plane.vendor import JSON, PRINTABLE, Credential, Vendor, heads_of, pool_of
 from plane.way import Way, way_of
+from plane.wildcard import Wildcard, Wildcards
 
 __all__ = ["compile_snapshot", "compile_steps", "known_words"]
 
@@ -127,7 +129,7 @@ class Compiler:
         else:
             site = yield from self.site(rows)
         read: dict[bytes, Any] = {}
-        consumers = yield from self.consumers([part for part in parts if part.kind in PEOPLE], site.models, read)
+        consumers = yield from self.consumers([part for part in parts if part.kind in PEOPLE], site.names, read)
         if self.problems:
             raise ConfigError(self.problems)
         return Runtime(self.snapshot, site, consumers, read)
@@ -144,12 +146,17 @@ class Compiler:
         for name, model in entries_of(self.snapshot, "models"):
             models[name] = self.model(name, model, providers)
             yield
+        lists = prices_of(self.snapshot)
+        yield
+        wildcards = Wildcards(
+            Wildcard(models.pop(name), providers, lists) for name in [*models] if models[name].is_wildcard
+        )
         upstreams: dict[str, Group] = {}
         for name, upstream in entries_of(self.snapshot, "upstreams"):
             upstreams[name] = self.upstream(name, upstream)
             yield
         router = Router()
-        for entry in services(callers, models, self.max_file):
+        for entry in services(callers, [*models.values(), *wildcards.models], self.max_file):
             self.problems += router.add(*entry)
         for name, route in entries_of(self.snapshot, "routes"):
             self.problems += router.add(*self.route(name, route, openai, upstreams))
@@ -171,6 +178,7 @@ class Compiler:
             rules,
             self.homes,
             self.files,
+            wildcards,
         )
 
     def callers(self) -> dict[str, Dialect]:
@@ -321,10 +329,13 @@ class Compiler:
                     place.price = self.price(target.price, f"{path}.targets[{index}].price")
                     place.on = mask_of(target.on)
                 targets.append(made)
-        mirror = None
+        mirror, shadow = None, None
         if config.mirror is not None:
             shadow = self.target(config.mirror.provider, config.mirror.model, providers, f"{path}.mirror")
-            mirror = Mirror(shadow, config.mirror.percent / 100) if shadow is not None else None
+            if shadow is not None:
+                mirror = Mirror(config.mirror.percent / 100)
+                for place in shadow.keys or [shadow]:
+                    place.price = self.price(config.mirror.price, f"{path}.mirror.price")
         if config.sticky is not None and config.strategy != "weighted":
             self.problems.append(f"{path}.sticky: goes with `strategy: weighted`, which shares calls by weight")
         asked = places_of(targets)
@@ -339,6 +350,7 @@ class Compiler:
             Sticky(config.sticky) if config.sticky is not None else None,
             HubRules(config.unsupported == "drop", msgspec.structs.asdict(config.budgets), config.max_tokens),
             mirror,
+            shadow,
         )
 
     def target(
@@ -394,7 +406,7 @@ class Compiler:
         origin = Origin(parts.scheme, host, port, ca or "", limit)
         return origin, parts.netloc.encode(), parts.path.rstrip("/").encode()
 
-    def consumers(self, parts: list[Part], models: Mapping[str, Model], read: dict[bytes, Any]) -> Steps[Consumers]:
+    def consumers(self, parts: list[Part], names: Names, read: dict[bytes, Any]) -> Steps[Consumers]:
         """Read the sections of consumers and keys, and put into `read` what came of each.
 
         Those of the runtime before are taken as they are, unless a model that they may name is gone.
@@ -402,7 +414,7 @@ class Compiler:
         known: Mapping[bytes, Any] = {}
         if self.before is not None:
             known = self.before.parts
-            if not self.before.models.keys() <= models.keys():
+            if not self.before.site.names.all <= names.all:
                 known = {digest: part for digest, part in known.items() if isinstance(part, Keys)}
         found: dict[str, list[Any]] = {kind: [] for kind in PEOPLE}
         for part in parts:
@@ -412,7 +424,7 @@ class Compiler:
                 if part.kind == "consumers":
                     section = ConsumersSection(data)
                     for name, consumer, _ in section.records():
-                        self.consumer(name, consumer, models)
+                        self.consumer(name, consumer, names)
                         yield
                 else:
                     section = Keys(data)
@@ -422,7 +434,7 @@ class Compiler:
         yield
         return Consumers(Directory(found["consumers"], found["keys"]))
 
-    def consumer(self, name: str, config: ConsumerConfig, models: Mapping[str, Model]) -> None:
+    def consumer(self, name: str, config: ConsumerConfig, names: Names) -> None:
         """Look whether a consumer can be served when it calls."""
         limits = config.limits
         if limits.requests is not None and limits not in self.limits_read:
@@ -434,7 +446,7 @@ class Compiler:
             else:
                 self.limits_read.add(limits)
         for place, model in enumerate(config.models):
-            if model != "*" and model not in models:
+            if not names.reach(model):
                 self.problems.append(f"consumers.{name}.models[{place}]: no model is named {model!r}")
 
     def upstream(self, name: str, config: Upstream) -> Group:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from core.model import Consumer as ConsumerConfig
 from core.model import Limits
 from core.sections import Directory
+from core.wildcards import STAR, is_wildcard
 from plane.runtime import Consumer
 
 __all__ = ["SEEN", "Consumers"]
@@ -64,4 +65,7 @@ class Consumers:
 def made(name: str, config: ConsumerConfig) -> Consumer:
     """Return a consumer as requests use it."""
     limits = config.limits if config.limits != NO_LIMITS else None
-    return Consumer(name, None if "*" in config.models else frozenset(config.models), limits)
+    if STAR in config.models:
+        return Consumer(name, None, limits)
+    beginnings = tuple(model[:-1] for model in config.models if is_wildcard(model))
+    return Consumer(name, frozenset(model for model in config.models if not is_wildcard(model)), limits, beginnings)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from core.errors import GatewayError
+from core.wildcards import STAR, star_of
 from plane.exchange import Exchange
 from plane.kept import find_home, unwrap
 from plane.pins import MARK
-from plane.runtime import Model
+from plane.runtime import Consumer, Model
 
-__all__ = ["decode", "model_of", "usable_names"]
+__all__ = ["decode", "may_use", "model_of", "usable_models", "usable_names", "usable_parts"]
 
 MAX_NAMES = 20
 
@@ -31,6 +32,8 @@ def decode(exchange: Exchange) -> None:
 def model_of(exchange: Exchange) -> Model:
     """Return the model asked for; GatewayError 404 if this consumer has none of that name, whoever else may have."""
     model: Model | None = exchange.runtime.models.get(exchange.model_name)
+    if model is None:
+        model = exchange.runtime.wildcards.find(exchange.model_name)
     if model is None or not may_use(exchange, exchange.model_name):
         names = usable_names(exchange)
         listed = ", ".join(names[:MAX_NAMES]) + (", and more" if len(names) > MAX_NAMES else "")
@@ -47,11 +50,33 @@ def model_of(exchange: Exchange) -> Model:
 
 
 def usable_names(exchange: Exchange) -> list[str]:
-    """Return the names of the models that the request's consumer may use, sorted."""
-    return sorted([name for name in exchange.runtime.models if may_use(exchange, name)])
+    """Return the names of the models that the request's consumer may use, sorted; of wildcards, how they begin."""
+    parts = [usable_parts(exchange.consumer, model.name) for model in exchange.runtime.wildcards.models]
+    return sorted({*usable_models(exchange), *(name for some in parts for name in some)})
+
+
+def usable_models(exchange: Exchange) -> list[str]:
+    """Return the names of models in the config, but for wildcards, that the request's consumer may use."""
+    return [name for name in exchange.runtime.models if may_use(exchange, name)]
+
+
+def usable_parts(consumer: Consumer, wildcard: str) -> list[str]:
+    """Return what a consumer may use of a wildcard: all of it, those that begin longer, or single names."""
+    if consumer.models is None:
+        return [wildcard]
+    own = wildcard[:-1]
+    parts = [name for name in consumer.models if star_of(wildcard, name)]
+    parts += [max(own, beginning, key=len) + STAR for beginning in consumer.beginnings if overlap(own, beginning)]
+    return parts
+
+
+def overlap(one: str, other: str) -> bool:
+    """Tell whether names can begin with both."""
+    return one.startswith(other) or other.startswith(one)
 
 
 def may_use(exchange: Exchange, name: str) -> bool:
     """Tell whether the request's consumer may use the model `name`."""
-    models = exchange.consumer.models
-    return models is None or name in models
+    consumer = exchange.consumer
+    models = consumer.models
+    return models is None or name in models or name.startswith(consumer.beginnings)

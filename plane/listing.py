@@ -7,7 +7,8 @@ from urllib.parse import parse_qs, unquote_to_bytes
 import msgspec
 
 from core.errors import GatewayError
-from plane.decode import usable_names
+from core.wildcards import is_wildcard
+from plane.decode import may_use, usable_models, usable_parts
 from plane.exchange import Exchange
 
 __all__ = ["list_anthropic_models", "list_gemini_models", "list_models"]
@@ -25,7 +26,7 @@ def list_models(exchange: Exchange) -> Answer:
     """Answer ``/v1/models`` and ``/v1/models/NAME`` as OpenAI does."""
     name = asked(exchange)
     if name is None:
-        models = [described(name) for name in usable_names(exchange)]
+        models = [described(name) for name in listed(exchange)]
         return answer(exchange, {"object": "list", "data": models})
     return answer(exchange, described(name))
 
@@ -40,7 +41,7 @@ def list_anthropic_models(exchange: Exchange) -> Answer:
     name = asked(exchange)
     if name is not None:
         return answer(exchange, described_to_anthropic(name))
-    names = usable_names(exchange)
+    names = listed(exchange)
     query = parse_qs(exchange.query.decode("latin-1"))
     limit = limit_of(query.get("limit", [str(PAGE)])[-1], "limit")
     begin, end = 0, len(names)
@@ -83,7 +84,7 @@ def list_gemini_models(exchange: Exchange) -> Answer:
     name = asked(exchange)
     if name is not None:
         return answer(exchange, described_to_gemini(name))
-    names = usable_names(exchange)
+    names = listed(exchange)
     query = parse_qs(exchange.query.decode("latin-1"))
     limit = limit_of(query.get("pageSize", [str(GEMINI_PAGE)])[-1], "pageSize")
     begin = place_of(names, query["pageToken"][-1], "pageToken") + 1 if "pageToken" in query else 0
@@ -105,11 +106,27 @@ def asked(exchange: Exchange) -> str | None:
     if not text:
         return None
     name = unquote_to_bytes(text).decode("utf-8", "replace")
-    if name not in usable_names(exchange):
+    runtime = exchange.runtime
+    known = name in runtime.models or runtime.wildcards.find(name) is not None
+    if not known or not may_use(exchange, name):
         raise GatewayError(
             404, "model_not_found", "caller", "This key may not use a model of that name.", param="model"
         )
     return name
+
+
+def listed(exchange: Exchange) -> list[str]:
+    """Return the models that the caller may use, sorted; of a wildcard the names that price lists know, or itself.
+
+    A single name that the consumer's list has of a wildcard is there, whoever knows it.
+    """
+    names = set(usable_models(exchange))
+    for wildcard in exchange.runtime.wildcards.made:
+        parts = usable_parts(exchange.consumer, wildcard.model.name)
+        known = [name for name in wildcard.names() if may_use(exchange, name)]
+        names.update(known)
+        names.update(part for part in parts if not known or not is_wildcard(part))
+    return sorted(names)
 
 
 def limit_of(text: str, param: str) -> int:

@@ -73,7 +73,11 @@ def mirror(exchange: Exchange) -> None:
     if rule.credit < 1:
         return
     rule.credit -= 1
-    if rule.in_flight >= MAX_IN_FLIGHT or exchange.route.name not in rule.target.ways or runs_tools(exchange.body):
+    if (
+        rule.in_flight >= MAX_IN_FLIGHT
+        or exchange.route.name not in exchange.model.shadow.ways
+        or runs_tools(exchange.body)
+    ):
         return
     rule.in_flight += 1
     copy = Exchange(Nobody(rule))
@@ -92,10 +96,10 @@ def mirror(exchange: Exchange) -> None:
     copy.route = exchange.route
     copy.consumer = MIRRORED
     copy.model = exchange.model
-    copy.candidates = [rule.target]
+    copy.candidates = [exchange.model.shadow]
     copy.timeouts = exchange.timeouts
     copy.retries = RetryRule("(mirror)", 0, 0, 0, 0, 0)
-    rule.target.pool.loop.call_soon(copy.begin, serve(copy))
+    exchange.model.shadow.pool.loop.call_soon(copy.begin, serve(copy))
 
 
 async def serve(copy: Exchange) -> None:

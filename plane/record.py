@@ -43,6 +43,7 @@ def record(exchange: Exchange) -> None:
     usage = exchange.usage
     target = exchange.target
     model = exchange.model
+    requested = exchange.model_name if model is not None and model.is_wildcard else ""
     ledger.append(
         UsageEvent(
             ledger.next_event_id(),
@@ -72,7 +73,7 @@ def record(exchange: Exchange) -> None:
             "https" if exchange.downstream.secure else "http",
             exchange.cost,
             exchange.price,
-            detail_of(usage) if usage is not None and has_detail(usage) else None,
+            detail_of(usage, requested) if requested or (usage is not None and has_detail(usage)) else None,
         )
     )
 
@@ -84,8 +85,10 @@ def has_detail(usage: Usage) -> bool:
     return counted != 0 or usage.estimated or usage.service_tier != ""
 
 
-def detail_of(usage: Usage) -> Detail:
-    """Return what few calls have of `usage`."""
+def detail_of(usage: Usage | None, requested: str) -> Detail:
+    """Return what few calls have: of `usage`, and the name that was asked for where the model is a wildcard."""
+    if usage is None:
+        return Detail(requested=requested)
     return Detail(
         usage.cache_write_5m,
         usage.cache_write_1h,
@@ -99,6 +102,7 @@ def detail_of(usage: Usage) -> Detail:
         usage.milliseconds,
         usage.service_tier,
         usage.estimated,
+        requested,
     )
 
 

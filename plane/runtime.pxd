@@ -39,6 +39,7 @@ cdef class Target(Candidate):
 cdef class Consumer:
     cdef public str name
     cdef public object models
+    cdef public tuple beginnings
     cdef public object limits
     cdef public RateLimit rate
     cdef public ConcurrencyLimit concurrency
@@ -58,6 +59,8 @@ cdef class Model:
     cdef public bint conditional
     cdef public object sticky
     cdef public object mirror
+    cdef public object shadow
+    cdef public bint is_wildcard
     cdef public object timeouts
     cdef public RetryRule retries
     cdef public long long max_body
@@ -95,6 +98,7 @@ cdef class Runtime:
     cdef public object site
     cdef public Router router
     cdef public dict models
+    cdef public object wildcards
     cdef public object consumers
     cdef public dict parts
     cdef public object shared

@@ -16,6 +16,7 @@ import msgspec
 from core.endpoint import Endpoint
 from core.money import Price
 from core.snapshot import Part, Snapshot
+from core.wildcards import Names, is_wildcard
 from plane.http1.origin import Origin, TimeoutsNs
 from plane.steps import Steps
 
@@ -101,16 +102,34 @@ class Target(Candidate):
         self.mark = mark
         self.latency: Any = None
         self.price: Price | None = None
-        # A provider may name its models as it likes; a header line takes printable ASCII.
-        self.field = b"x-headgate-target: %b\r\n" % quote(name, safe=PRINTABLE).encode()
+        self.field = field_of(name)
+
+    def named(self, model: str, heads: dict[str, tuple[bytes, bytes]]) -> Target:
+        """Return the same place for one of the models that a wildcard stands for; known by the same name."""
+        where = (self.origin, self.host, self.base_path)
+        kept = (self.provider, self.mark)
+        made = Target(self.name, self.weight, *where, model, self.ways, heads, self.secret, self.when, *kept)
+        made.field = field_of(f"{self.provider}/{model}")
+        made.pool, made.health, made.latency = self.pool, self.health, self.latency
+        made.on, made.price, made.current = self.on, self.price, self.current
+        return made
+
+
+def field_of(name: str) -> bytes:
+    """Return the line that names a target; a provider's names are anything, a header line takes printable ASCII."""
+    return b"x-headgate-target: %b\r\n" % quote(name, safe=PRINTABLE).encode()
 
 
 class Consumer:
-    """Who calls: the models it may use (None: all) and its limits; bound to cells and a tally at first sight."""
+    """Who calls: the models it may use (None: all) and its limits; bound to cells and a tally at first sight.
 
-    def __init__(self, name: str, models: frozenset[str] | None, limits: Any) -> None:
+    beginnings: how the names of further models begin that it may use.
+    """
+
+    def __init__(self, name: str, models: frozenset[str] | None, limits: Any, beginnings: tuple[str, ...] = ()) -> None:
         self.name = name
         self.models = models
+        self.beginnings = beginnings
         self.limits = limits
         self.rate: Any = None
         self.concurrency: Any = None
@@ -120,13 +139,12 @@ class Consumer:
 
 
 class Mirror:
-    """A target that gets copies of calls.
+    """How a shadow target gets copies of calls.
 
     share: of the calls, up to 1. credit: what has gathered of the next copy; in_flight: copies under way.
     """
 
-    def __init__(self, target: Target, share: float) -> None:
-        self.target = target
+    def __init__(self, share: float) -> None:
         self.share = share
         self.credit = 0.0
         self.in_flight = 0
@@ -138,7 +156,8 @@ class Model:
     common: has the names of the callers' operations that every target can be asked for. partial: name of one that not
     all can -> those that can, in the order of `targets`.
     conditional: some target takes only some requests. sticky: `plane.sticky.Sticky`, or None.
-    hub: the rules for calls that are translated. mirror: what gets copies of its calls, or None.
+    hub: the rules for calls that are translated. mirror: which of its calls are copied, or None; shadow: where they go.
+    is_wildcard: the name is how several begin, and `targets` are those for the one asked (`plane.wildcard`).
     """
 
     def __init__(
@@ -152,6 +171,7 @@ class Model:
         sticky: Any = None,
         hub: HubRules | None = None,
         mirror: Mirror | None = None,
+        shadow: Target | None = None,
     ) -> None:
         self.name = name
         self.targets = targets
@@ -159,6 +179,8 @@ class Model:
         self.conditional = any(target.when is not None for target in targets)
         self.sticky = sticky
         self.mirror = mirror
+        self.shadow = shadow
+        self.is_wildcard = is_wildcard(name)
         self.only = len(targets) == 1 and targets[0].weight > 0 and not self.conditional
         self.common, self.partial = abilities(targets)
         self.timeouts = timeouts
@@ -234,11 +256,11 @@ class Route:
 class Site:
     """What a runtime has but its consumers. Runtimes share it where only consumers and keys differ.
 
-    rows, secrets: what it was built from. candidates: all targets and endpoints. groups: the endpoints of each
-    upstream. voices: render errors where no route has been matched. origins: all that the candidates lead to. cares:
-    `plane.care.Care` of models and upstreams. watches: what is probed (`plane.probes.Watch`). rules: for retries, all
-    of them. homes: (provider, mark) -> `plane.kept.Home`; files: which of them keeps what belongs to no model, ("", "")
-    if none does.
+    rows, secrets: what it was built from. models: by name; wildcards: `plane.wildcard.Wildcards`; names: of both.
+    candidates: all targets and endpoints. groups: the endpoints of each upstream. voices: render errors where no route
+    has been matched. origins: all that the candidates lead to. cares: `plane.care.Care` of models and upstreams.
+    watches: what is probed (`plane.probes.Watch`). rules: for retries, all of them. homes: (provider, mark) ->
+    `plane.kept.Home`; files: which of them keeps what belongs to no model, ("", "") if none does.
     """
 
     def __init__(
@@ -255,11 +277,14 @@ class Site:
         rules: list[Any],
         homes: Mapping[tuple[str, str], Any],
         files: tuple[str, str],
+        wildcards: Any,
     ) -> None:
         self.rows = rows
         self.secrets = secrets
         self.router = router
         self.models = models
+        self.wildcards = wildcards
+        self.names = Names([*models, *(model.name for model in wildcards.models)])
         self.candidates = candidates
         self.groups = groups
         self.voices = voices
@@ -283,7 +308,7 @@ class Site:
             candidate.pool = shared.pool(candidate.origin)
             self.origins.add(candidate.origin)
             yield
-        for model in self.models.values():
+        for model in [*self.models.values(), *self.wildcards.models]:
             if getattr(model.strategy, "measures", False):
                 for target in model.targets:
                     target.latency = shared.latency(target.name)
@@ -302,7 +327,15 @@ class Site:
 
     def held(self) -> list[list[Any]]:
         """Return all that is many: who keeps these lists can let go of it a little at a time, once the site is dead."""
-        return [self.router.made, self.candidates, list(self.models.values()), self.groups, self.cares, self.rules]
+        return [
+            self.router.made,
+            self.candidates,
+            list(self.models.values()),
+            self.wildcards.made,
+            self.groups,
+            self.cares,
+            self.rules,
+        ]
 
 
 class Runtime:
@@ -319,6 +352,7 @@ class Runtime:
         self.site = site
         self.router = site.router
         self.models = site.models
+        self.wildcards = site.wildcards
         self.consumers = consumers
         self.parts = parts
         self.shared: Any = None

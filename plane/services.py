@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from plane.dialect import Dialect, Operation
 from plane.listing import list_anthropic_models, list_gemini_models, list_models
@@ -43,10 +43,10 @@ class Voices:
         return self.default
 
 
-def services(callers: Mapping[str, Dialect], models: Mapping[str, Model], max_file: int) -> list[Entry]:
+def services(callers: Mapping[str, Dialect], models: Iterable[Model], max_file: int) -> list[Entry]:
     """Return the entries for the router; max_file: bytes of a file that is to be kept, 0 if nobody keeps any."""
     entries: list[Entry] = []
-    largest = max((model.max_body for model in models.values()), default=NO_MODELS_BODY)
+    largest = max((model.max_body for model in models), default=NO_MODELS_BODY)
     for dialect in callers.values():
         ends: dict[tuple[str, str], dict[bytes, Route]] = {}
         for operation in dialect.operations:

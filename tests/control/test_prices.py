@@ -11,9 +11,10 @@ from genai_prices.data import providers as lists
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from control.prices import listed, price_of, priced, vendor_at
-from core.model import Config, Model, Price, Provider, Target
+from control.prices import listed, price_lists, price_of, priced, rows_of, vendor_at
+from core.model import Config, Mirror, Model, Price, Provider, Target
 from core.money import Price as Compiled
+from core.price_list import PriceList
 
 TODAY = datetime(2026, 11, 23, 5, 30, tzinfo=UTC)
 MODELS = [(provider.id, model.id) for provider in lists for model in provider.models]
@@ -195,3 +196,40 @@ def test_the_whole_list_can_be_shown() -> None:
     rows = list(listed(TODAY))
     assert len(rows) == len(MODELS)
     assert sum(row.price is not None for row in rows) > 2000
+
+
+@pytest.mark.parametrize("vendor", sorted({vendor for vendor, _ in MODELS}))
+def test_a_name_costs_the_same_whether_it_is_written_or_found_in_the_vendor_s_whole_list(vendor: str) -> None:
+    rows = PriceList(rows_of(vendor, TODAY))
+    names = {model for known, model in MODELS if known == vendor} | set(rows.models())
+    for name in (*names, *(f"{name}-2024-05-13" for name in names), *(f"{name}-20240513" for name in names)):
+        assert rows.price(name) == price_of(vendor, name, TODAY), name
+
+
+def test_a_vendor_s_list_has_what_it_resells_and_a_strange_vendor_none() -> None:
+    azure = PriceList(rows_of("azure", TODAY))
+    assert azure.price("gpt-4o-mini") == price_of("azure", "gpt-4o-mini", TODAY)
+    assert azure.price("claude-sonnet-5") == price_of("azure", "claude-sonnet-5", TODAY) is not None
+    assert rows_of("nobody", TODAY) == []
+
+
+def test_the_list_of_a_provider_goes_along_only_where_a_target_takes_its_model_from_the_name() -> None:
+    here = Provider(dialect="openai", base_url="https://api.openai.com/v1")
+    rows = rows_of("openai", TODAY)
+    own = Price(input_usd_per_million="9")
+    assert price_lists(config(here, Target("p", "gpt-4o")), {}, TODAY) == {}
+    assert price_lists(config(here, Target("p", "*", price=own)), {}, TODAY) == {}
+    assert price_lists(config(here, Target("p", "ft:*")), {}, TODAY) == {"p": rows}
+    assert priced(config(here, Target("p", "*")), {}, TODAY) == config(here, Target("p", "*"))
+    strange = Provider(dialect="openai", base_url="http://127.0.0.1:1/v1")
+    assert price_lists(config(strange, Target("p", "*")), {}, TODAY) == {}
+
+
+def test_copies_are_priced_as_calls_are() -> None:
+    here = Provider(dialect="openai", base_url="https://api.openai.com/v1")
+    loaded = Config(providers={"p": here}, models={"m": Model((Target("p", "mine"),), mirror=Mirror("p", "gpt-4o"))})
+    shadow = priced(loaded, {}, TODAY).models["m"].mirror
+    assert shadow is not None
+    assert shadow.price == price_of("openai", "gpt-4o", TODAY)
+    loaded = Config(providers={"p": here}, models={"m/*": Model((Target("p", "mine"),), mirror=Mirror("p", "*"))})
+    assert price_lists(loaded, {}, TODAY) == {"p": rows_of("openai", TODAY)}

@@ -45,6 +45,34 @@ def test_a_consumer_of_an_unknown_model_is_named() -> None:
     assert found == [Problem(("consumers", "payments", "models", 1), "no model is named 'zzz'")]
 
 
+def test_a_consumer_may_name_a_wildcard_a_part_of_one_and_what_begins_as_a_model_does() -> None:
+    models = GOOD["models"] | {"openai/*": {"targets": [{"provider": "openai", "model": "*"}]}}
+    named = ["openai/*", "openai/gpt-*", "openai/gpt-5", "sm*", "azure/*", "azure/gpt-5"]
+    found = problems({"models": models, "consumers": {"payments": {"models": named}}})
+    assert found == [
+        Problem(("consumers", "payments", "models", 4), "no model's name begins like 'azure/*'"),
+        Problem(("consumers", "payments", "models", 5), "no model is named 'azure/gpt-5'"),
+    ]
+
+
+def test_a_star_that_nothing_stands_for_is_named() -> None:
+    targets = [{"provider": "openai", "model": model} for model in ("*", "a*b*", "plain")]
+    models = GOOD["models"] | {
+        "one": {"targets": targets, "mirror": {"provider": "openai", "model": "x-*"}},
+        "many/*": {"targets": targets},
+    }
+    assert problems({"models": models}) == [
+        Problem(
+            ("models", "one", "targets", 0, "model"), "the * stands for nothing, as the model 'one' does not end in one"
+        ),
+        Problem(("models", "one", "targets", 1, "model"), "'a*b*' has more than one *"),
+        Problem(("models", "many/*", "targets", 1, "model"), "'a*b*' has more than one *"),
+        Problem(
+            ("models", "one", "mirror", "model"), "the * stands for nothing, as the model 'one' does not end in one"
+        ),
+    ]
+
+
 def test_a_route_to_an_unknown_upstream_is_named() -> None:
     found = problems({"routes": {"r": {"match": {"path": "/"}, "upstream": "zzz"}}})
     assert found == [Problem(("routes", "r", "upstream"), "no upstream is named 'zzz'")]

@@ -69,7 +69,7 @@ def test_a_config_with_every_default_is_valid_when_written_out() -> None:
     ("kind", "good", "bad"),
     [
         (model.Name, ["a", "9", "gpt-4.1", "openai/o3:latest"], ["", "-a", "a b", "a" * 129, "é"]),
-        (model.ModelName, ["*", "gpt-4.1"], ["**", "gpt*", ""]),
+        (model.ModelName, ["*", "gpt-4.1", "gpt*", "openai/*"], ["**", "g*t", "/*", "gpt**", ""]),
         (model.Duration, ["250ms", "0s", "5m", "1h"], ["5", "5 s", "-5s", "1.5s", "5d", "9999999999s"]),
         (model.Size, ["1B", "10MiB"], ["10MB", "10", "1 KiB", "9999999999B"]),
         (model.Rate, ["1/s", "999999999/day"], ["0/s", "01/s", "1000000000/s", "1/sec", "1/ s", "/s"]),

@@ -274,7 +274,7 @@ LISTED = MANIFEST[HEADER:-32]
         (forged(LISTED, count=5), "it lists 5 sections"),
         (forged(LISTED + LISTED[-ROW:]), "a section is listed twice"),
         (forged(LISTED[ROW:] + LISTED[:ROW]), "of kind 0 where there is none"),
-        (forged(bytes([len(KINDS)]) + LISTED[1:ROW]), "of kind 6 where there is none"),
+        (forged(bytes([len(KINDS)]) + LISTED[1:ROW]), f"of kind {len(KINDS)} where there is none"),
         (forged(LISTED[:1] + (2**18 + 1).to_bytes(4, "big") + LISTED[5:]), "262145 bytes is over the limit of 262144"),
     ],
 )
