@@ -107,7 +107,7 @@ WORKER = (
         "counter",
         "Attempts after the first, by how the one before failed.",
         "failure",
-        ("connect", "reset", "timeout", "credential", "429", "5xx"),
+        ("connect", "reset", "timeout", "credential", "429", "5xx", "context_length", "refusal"),
     ),
     Metric("headgate_failovers_total", "counter", "Those of them that went to another target, endpoint or credential."),
     Metric("headgate_retries_refused_total", "counter", "Attempts not made because the budget of retries was used up."),

@@ -159,10 +159,11 @@ ProbePath = Annotated[
     str,
     Meta(pattern=r"^/[!-~]{0,1023}$", description="a path that starts with /, such as /health"),
 ]
-FailureWord = Literal["connect", "reset", "timeout", "credential", 429, "5xx"]
+FailureWord = Literal["connect", "reset", "timeout", "credential", 429, "5xx", "context_length", "refusal"]
 """How an attempt failed. connect: there was no connection, so nothing was sent. reset: a reused connection died before
 the first byte of an answer. timeout: an attempt took too long. credential: 401, 402 or 403. 429: the rate is used up.
-5xx: 408, 500 to 599, or an answer that is none or breaks off before it says anything.
+5xx: 408, 500 to 599, or an answer that is none or breaks off before it says anything. context_length: the request is
+too long for the model. refusal: the model, or a filter of its provider's, refuses.
 
 Of reset and timeout nobody knows whether the upstream has acted on the request."""
 Weight = Annotated[int, Meta(ge=0, le=1_000_000)]
@@ -264,7 +265,8 @@ class Retries(_Part, frozen=True):
     """When a call is tried again, on the next candidate first.
 
     max: further attempts after the first. on: see `FailureWord`; left out, it is what says that the call was not acted
-    upon: ``connect`` and, of a model that has somewhere else to go, ``credential``, ``429`` and ``5xx``.
+    upon: ``connect`` and, of a model that has somewhere else to go, ``credential``, ``429`` and ``5xx``; besides,
+    ``context_length`` and ``refusal`` where some target is for them.
     backoff: the pause before the same place is asked again, doubled each time. wait: the longest pause, also where the
     provider asks for one. budget: retries in percent of the requests.
     """

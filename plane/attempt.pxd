@@ -7,7 +7,7 @@ from plane.request cimport head_of
 from plane.retries cimport RetryRule
 from plane.runtime cimport Candidate, Target
 
-cdef int CONNECT, MAX_BYTES, MAX_EVENTS, RESET
+cdef int CONNECT, ELSEWHERE, MAX_BYTES, MAX_EVENTS, REFUSAL, RESET
 
 
 @cython.locals(pool=Pool)

@@ -6,7 +6,7 @@ from time import monotonic_ns
 
 from core.stream_scan import StreamScan
 from plane.exchange import Exchange
-from plane.failure import CONNECT, RESET
+from plane.failure import CONNECT, ELSEWHERE, REFUSAL, RESET
 from plane.http1.client import Pool, UpstreamConnection, is_stream
 from plane.latency import FAILED
 from plane.request import head_of
@@ -56,8 +56,13 @@ def is_answered(exchange: Exchange) -> bool:
 
 
 def is_held(exchange: Exchange) -> bool:
-    """Tell whether what is answered is a stream that may still fail without its caller having seen any of it."""
-    if not (exchange.answer_streams and exchange.answer_status < 300 and exchange.route.needs_model):
+    """Tell whether what is answered is looked at before its caller gets any of it.
+
+    That is a stream, which may still fail, and any answer of a model whose refusals another target gets.
+    """
+    if not exchange.answer_streams:
+        return exchange.retries.on & REFUSAL != 0 and exchange.answer_status < 300 and exchange.route.needs_model
+    if exchange.answer_status >= 300 or not exchange.route.needs_model:
         return False
     return is_stream(exchange.answer_type) and (exchange.stream or not exchange.way.translates)
 
@@ -84,6 +89,7 @@ def leave(exchange: Exchange) -> None:
     exchange.first_byte = 0
     if exchange.answering is not None:
         exchange.answering.in_flight -= 1
-        if isinstance(exchange.answering, Target) and exchange.answering.latency is not None:
+        is_measured = isinstance(exchange.answering, Target) and exchange.answering.latency is not None
+        if is_measured and not exchange.failure & ELSEWHERE:
             exchange.answering.latency.observe(FAILED, monotonic_ns())
         exchange.answering = None

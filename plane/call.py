@@ -20,7 +20,7 @@ async def call(exchange: Exchange) -> None:
     """Return with the head of an answer and all of its body or, of a stream, enough to know that it says something.
 
     Each further attempt takes the next place (`plane.failover`). Raises the GatewayError of the last attempt; an error
-    answer of the last is the answer.
+    answer of the last is the answer, and so is a refusal.
     """
     place = first(exchange)
     while True:
@@ -33,8 +33,7 @@ async def call(exchange: Exchange) -> None:
                 if exchange.upload is not None:
                     forward(exchange)
                 await exchange
-            if is_held(exchange):
-                await hold(exchange)
+            refused = is_held(exchange) and await hold(exchange)
         except GatewayError as error:
             following = after_error(exchange, error)
             leave(exchange)
@@ -45,7 +44,7 @@ async def call(exchange: Exchange) -> None:
             leave(exchange)
             raise
         else:
-            if exchange.answer_status < 400:
+            if exchange.answer_status < 400 and not refused:
                 return
             following = after_answer(exchange)
             if following is None:

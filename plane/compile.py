@@ -34,7 +34,7 @@ from plane.care import Care, breaker_rule, care_of, places_of
 from plane.conditions import Conditions
 from plane.consumers import Consumers
 from plane.dialect import Dialect
-from plane.failure import BROKEN, CONNECT, CREDENTIAL, LIMITED, mask_of
+from plane.failure import BROKEN, CONNECT, CREDENTIAL, ELSEWHERE, LIMITED, mask_of
 from plane.http1.framing import HOP_BY_HOP
 from plane.http1.origin import Origin, TimeoutsNs
 from plane.kept import Home, mark_of
@@ -345,7 +345,7 @@ class Compiler:
             targets,
             self.made(self.strategy_kinds, config.strategy, f"{path}.strategy"),
             self.timeouts(config.timeouts, f"{path}.timeouts"),
-            self.retry_rule(config.retries, path, REFUSED if len(asked) > 1 else CONNECT),
+            self.retry_rule(config.retries, path, retried(config, len(asked) > 1)),
             self.read(parse_size, config.max_body, f"{path}.max_body"),
             Sticky(config.sticky) if config.sticky is not None else None,
             HubRules(config.unsupported == "drop", msgspec.structs.asdict(config.budgets), config.max_tokens),
@@ -567,3 +567,9 @@ def check_rate(count: int, period: int, burst: int) -> None:
     """Raise ValueError for a rate that `core.limits` cannot hold; there is no cell to try it on here."""
     if burst * -(-period // count) > MAX_NS:
         raise ValueError(f"a burst of {burst} takes more than 146 years to refill at this rate")
+
+
+def retried(config: ModelConfig, has_others: bool) -> int:
+    """Return after which failures a model's calls are tried again where its `retries.on` is left out."""
+    fallbacks = mask_of(word for target in config.targets for word in target.on)
+    return (REFUSED if has_others else CONNECT) | fallbacks & ELSEWHERE

@@ -101,6 +101,7 @@ cdef class Exchange(Timed):
     cdef public bint reported
     cdef public int failure
     cdef public list visited
+    cdef public list unfit
     cdef public bint is_held
     cdef public bytes early
     cdef public int attempts

@@ -91,10 +91,10 @@ class Exchange(Timed):
     yet relayed. `answer_head` says that the answer's head is complete, `answer_streams` that it is relayed as it comes,
     `answer_stopped` that the upstream waits for the caller.
     `tried` counts attempts, those without a connection included, `rounds` those at a place that was tried before,
-    `visited`; `pause` is the time before the next. `probing`: the breaker lets the attempt through as its probe;
-    `reported`: the place's health knows how it ended. `failure`: how the answer that has come has failed
-    (`plane.failure`). `is_held`: nothing of a stream has gone out yet, `early` is what came. `rejected`: why candidates
-    were passed over, where somebody wants to know.
+    `visited`, of which `unfit` cannot do what is asked; `pause` is the time before the next. `probing`: the breaker
+    lets the attempt through as its probe; `reported`: the place's health knows how it ended. `failure`: how the answer
+    that has come has failed (`plane.failure`). `is_held`: nothing of a stream has gone out yet, `early` is what came.
+    `rejected`: why candidates were passed over, where somebody wants to know.
     relay: `committed` says that a status has been sent, `relayed` counts the bytes of its body; `tail` holds the
     terminal bytes back until the call is recorded. `cleaner` takes our credential out of an error, None elsewhere.
     settle: `usage` is None where none is known.
@@ -159,6 +159,7 @@ class Exchange(Timed):
     reported: bool
     failure: int
     visited: list[Any] | None
+    unfit: list[Any] | None
     is_held: bool
 
     attempts: int

@@ -17,8 +17,10 @@ from core.metrics import slot, slots
 from plane.exchange import Exchange
 from plane.failure import (
     CREDENTIAL,
+    ELSEWHERE,
     LIMITED,
     LOST,
+    REFUSAL,
     RESET,
     asked_wait,
     failure_of,
@@ -169,7 +171,11 @@ def after_error(exchange: Exchange, error: GatewayError) -> Candidate | None:
 
 
 def after_answer(exchange: Exchange) -> Candidate | None:
-    """Take note that the attempt got an error answer; return where to try again, None to let the caller have it."""
+    """Take note that the attempt got an error answer or a refusal; return where to try again, None to let it go out."""
+    if exchange.answer_status < 400:
+        exchange.failure = REFUSAL
+        report(exchange, REFUSAL, -1)
+        return next_place(exchange, REFUSAL, -1)
     body = b"".join(exchange.answer_parts)
     if exchange.route.needs_model:
         failure = failure_of_answer(exchange.way.dialect, exchange.answer_status, exchange.answer_headers, body)
@@ -196,14 +202,19 @@ def next_place(exchange: Exchange, failure: int, wait: int) -> Candidate | None:
     if now >= exchange.deadline(exchange.timeouts.total):
         return None
     metrics = exchange.runtime.shared.metrics
-    if not rule.budget.take(now):
+    before: Candidate = exchange.target
+    if failure & ELSEWHERE:  # Nothing is in trouble that a budget would have to spare.
+        visit(exchange, before, failure)
+        place = pick(exchange, failure, now)
+    elif rule.budget.take(now):
+        visit(exchange, before, failure)
+        place = pick(exchange, failure, now) or again(exchange, failure, wait, now)
+        if place is None:
+            rule.budget.give_back()
+    else:
         metrics.add(NO_BUDGET, 1)
         return None
-    before: Candidate = exchange.target
-    visit(exchange, before, failure)
-    place = pick(exchange, failure, now) or again(exchange, failure, wait, now)
     if place is None:
-        rule.budget.give_back()
         return None
     metrics.add(RETRIES[word_of(failure)], 1)
     if place is not before:
@@ -221,6 +232,8 @@ def visit(exchange: Exchange, place: Candidate, failure: int) -> None:
     for one in places:
         if one not in exchange.visited:
             exchange.visited.append(one)
+    if failure & ELSEWHERE:
+        exchange.unfit = (exchange.unfit or []) + places
 
 
 def again(exchange: Exchange, failure: int, wait: int, now: int) -> Candidate | None:
@@ -235,6 +248,8 @@ def again(exchange: Exchange, failure: int, wait: int, now: int) -> Candidate | 
     visited = exchange.visited or []
     for place in visited:
         if place is exchange.target and failure == CREDENTIAL:
+            continue
+        if exchange.unfit is not None and place in exchange.unfit:
             continue
         at = now if place.health is None else place.health.opens_at(now)
         if place is exchange.target and wait > 0:
@@ -271,6 +286,8 @@ def report(exchange: Exchange, failure: int, wait: int) -> None:
         return
     exchange.reported = True
     health: Health | None = exchange.answering.health
+    if failure & ELSEWHERE:
+        failure = 0
     if health is not None:
         outcome = health.leave(monotonic_ns(), failure, wait, exchange.probing)
         if outcome != 0:

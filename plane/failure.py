@@ -11,7 +11,9 @@ from plane.dialect import Dialect
 from plane.fault_words import Said, said_in
 
 __all__ = [
+    "ELSEWHERE",
     "LOST",
+    "REFUSAL",
     "asked_wait",
     "failure_of",
     "failure_of_answer",
@@ -24,6 +26,9 @@ __all__ = [
 ]
 
 CONNECT, RESET, TIMEOUT, CREDENTIAL, LIMITED, BROKEN = 1, 2, 4, 8, 16, 32
+CONTEXT_LENGTH, REFUSAL = 128, 256
+ELSEWHERE = CONTEXT_LENGTH | REFUSAL
+"""The place is well, another may be right for this request."""
 LOST = 64
 """The attempt ended for a reason that says nothing of the upstream: its caller left, or the gateway is at fault."""
 
@@ -34,6 +39,8 @@ WORDS: dict[object, int] = {
     "credential": CREDENTIAL,
     429: LIMITED,
     "5xx": BROKEN,
+    "context_length": CONTEXT_LENGTH,
+    "refusal": REFUSAL,
 }
 """The words of `retries.on`; a mask of several failures is their sum."""
 
@@ -91,8 +98,10 @@ def failure_of_fault(status: int, said: Said) -> int:
     """Return how an attempt has failed that ended in an error of this status, 0 if the caller is at fault."""
     if status < 500 and (said.is_unpaid() or said.is_bad_key()):
         return CREDENTIAL
-    if status == 403 and said.is_flagged():
-        return 0
+    if status < 500 and said.is_flagged():
+        return REFUSAL
+    if status in (400, 413, 422) and said.is_too_long():
+        return CONTEXT_LENGTH
     if status == 402 and said.is_busy():
         return LIMITED
     return failure_of_status(status)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 
 import msgspec
@@ -35,8 +36,26 @@ BROKE = ("Your credit balance is too low",)
 """How messages that say it begin where neither type nor code does: Anthropic's, with 400."""
 BAD_KEY = frozenset(["API_KEY_INVALID", "invalid_api_key"])
 """Google refuses a key with 400, and this reason."""
-FLAGGED = "flagged_input"
-"""OpenRouter refuses what was asked with 403, and quotes this much of it."""
+FLAGGED = frozenset(
+    [
+        *("content_filter", "ResponsibleAIPolicyViolation"),  # Azure
+        *("content_policy_violation", "moderation_blocked", "invalid_prompt"),  # OpenAI
+        "flagged_input",  # OpenRouter, with 403
+        "data_inspection_failed",  # Alibaba
+    ]
+)
+"""Words of errors that say that what was asked, or would be answered, was found unfit."""
+BLOCKED = ("Output blocked by content filtering policy",)
+"""How messages that say it begin where neither type nor code does: Anthropic's."""
+LONG = frozenset(["context_length_exceeded"])
+TOO_LONG = re.compile(
+    r"prompt is too long|input is too long|too many (?:input )?tokens|context size"
+    r"|(?:maximum|max) (?:context|prompt|model) length"
+    r"|exceeds? (?:the )?(?:maximum number of |model's )?(?:context (?:limit|window|length)|(?:input )?tokens)",
+    re.IGNORECASE,
+)
+"""How messages say that a request is too long for a model where its code does not: Anthropic, Bedrock, Cohere, Gemini,
+Mistral, xAI, vLLM and others."""
 BUSY = "openrouter_in_flight_budget"
 """OpenRouter's 402 for calls that are under way: it passes."""
 LARGEST = 65536
@@ -62,8 +81,12 @@ class Said(NamedTuple):
         return BUSY in self.words
 
     def is_flagged(self) -> bool:
-        """Tell whether what was asked was found unfit: a 403 that is not about the credential."""
-        return FLAGGED in self.words
+        """Tell whether what was asked, or would be answered, was found unfit."""
+        return not FLAGGED.isdisjoint(self.words) or self.message.startswith(BLOCKED)
+
+    def is_too_long(self) -> bool:
+        """Tell whether the request has more tokens than the model takes."""
+        return not LONG.isdisjoint(self.words) or TOO_LONG.search(self.message) is not None
 
 
 NOTHING = Said(frozenset(), "")

@@ -17,9 +17,10 @@ from plane.attempt import gather
 from plane.canonical import Fault, fault_error
 from plane.clean import without
 from plane.exchange import Exchange
-from plane.failure import failure_of_fault, is_ours, refused_credential
+from plane.failure import REFUSAL, failure_of_fault, is_ours, refused_credential
 from plane.fault_words import Said, said_in, status_of
 from plane.kept import follow
+from plane.refusal import refuses
 
 __all__ = ["hold"]
 
@@ -54,11 +55,14 @@ class Told(Struct, gc=False):
 _told = msgspec.json.Decoder(Told)
 
 
-async def hold(exchange: Exchange) -> None:
+async def hold(exchange: Exchange) -> bool:
     """Take in the stream until it says something, ends, or too much of it would have to be held.
 
-    Raises GatewayError with what it says if it tells of an error before.
+    Tells whether the answer refuses and another target is to be asked then; raises GatewayError with what the stream
+    says if it tells of an error first.
     """
+    if not exchange.answer_streams:
+        return refuses(exchange)
     way = exchange.way
     exchange.scan = exchange.translation.stream() if way.translates else follow(exchange)
     exchange.is_held = True
@@ -73,6 +77,7 @@ async def hold(exchange: Exchange) -> None:
         exchange.is_held = False
     if exchange.scan.error and not exchange.scan.content:
         raise fault_of(exchange)
+    return exchange.retries.on & REFUSAL != 0 and refuses(exchange)
 
 
 def fault_of(exchange: Exchange) -> GatewayError:

@@ -18,9 +18,6 @@ from plane.canonical import (
     Event,
     Failed,
     Fault,
-    PartEnded,
-    PartStarted,
-    Started,
     UsageCounted,
     fault_error,
 )
@@ -28,6 +25,7 @@ from plane.clean import without
 from plane.dialect import EventReader, EventWriter
 from plane.exchange import Exchange
 from plane.gather import answer_of, events_of
+from plane.refusal import is_content, is_refusal
 from plane.runtime import Target
 from plane.usage import Usage
 from plane.way import Way
@@ -39,8 +37,6 @@ EVENTS = b"text/event-stream"
 COMMENT = b": still here\n\n"
 QUIET = 5.0
 """See `TranslatedStream`."""
-NOT_CONTENT = (Started, PartEnded, UsageCounted, Failed)
-"""Events that give the caller nothing of the answer; a part that starts does so only if it is a tool call."""
 
 
 def body_for(exchange: Exchange, target: Target, way: Way) -> bytes:
@@ -141,6 +137,7 @@ class TranslatedStream(StreamScan):
 
     quiet: seconds without a word for the caller, after which a provider that sends what says nothing (pings, comments)
     is passed on as a comment, so that nobody on the way takes the stream for dead; None where that is not possible.
+    refuses: the first that the provider said is a refusal (`plane.refusal`).
     """
 
     def __init__(
@@ -153,6 +150,7 @@ class TranslatedStream(StreamScan):
         self.writer = writer
         self.secret = secret
         self.fault: Fault | None = None
+        self.refuses = False
 
     @property
     def usage(self) -> Usage | None:
@@ -209,6 +207,7 @@ class TranslatedStream(StreamScan):
                 self.done = True
             elif not self.content and is_content(event):
                 self.content = True
+                self.refuses = is_refusal(event)
         data = self.writer.write(events)
         if data:
             self._spoke = monotonic()
@@ -247,13 +246,6 @@ def told_by(provider: Any, secret: bytes, status: int, headers: list[tuple[bytes
     fault = provider.read_fault(status, headers, body)
     fault.message = without(fault.message.encode(), secret).decode()
     return fault_error(fault)
-
-
-def is_content(event: Event) -> bool:
-    """Tell whether an event gives the caller something of the answer, so that no other target can give it anew."""
-    if isinstance(event, PartStarted):
-        return event.kind == "tool_call" or bool(event.redacted)
-    return not isinstance(event, NOT_CONTENT)
 
 
 def bad_answer() -> GatewayError:

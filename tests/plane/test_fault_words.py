@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from plane.dialects import anthropic, bedrock, cohere, gemini, mistral, ollama, openai, openai_responses
-from plane.failure import BROKEN, CREDENTIAL, LIMITED, failure_of_answer
+from plane.failure import BROKEN, CONTEXT_LENGTH, CREDENTIAL, LIMITED, REFUSAL, failure_of_answer
 from plane.fault_words import LARGEST, Said, said_in
 from tests.plane.scenes import HEAD, OK, STREAM, chunk, config, counted, failed, said
 
@@ -29,6 +29,14 @@ def google_said(status: str, *details: dict[str, Any], code: int = 400) -> dict[
 
 
 BROKE = "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to upgrade."
+LONG = "prompt is too long: 210000 tokens > 200000 maximum"
+LONGER = "input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000"
+BLOCKED = "Output blocked by content filtering policy"
+COUNTED = "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576)."
+MISTRAL = "Prompt contains 40000 tokens and 0 draft tokens, too large for model with 32768 maximum context length"
+VLLM = "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens."
+WINDOW = "Your input exceeds the context window of this model. Please adjust your input and try again."
+POLICY = "ResponsibleAIPolicyViolation"
 REASON = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID", "domain": "googleapis.com"}
 FLAGGED = {"reasons": ["violence"], "flagged_input": "...", "provider_name": "OpenAI", "model_slug": "x"}
 SOURCE = {"limit_source": "openrouter_in_flight_budget"}
@@ -44,18 +52,31 @@ SOURCE = {"limit_source": "openrouter_in_flight_budget"}
         ("openai", 429, "", openai_said("exceeded_current_quota_error", None), CREDENTIAL),
         ("openai", 402, "", openai_said(None, 402, "Insufficient credits"), CREDENTIAL),
         ("openai", 402, "", {"error": {"code": 402, "message": "No.", "metadata": SOURCE}}, LIMITED),
-        ("openai", 403, "", {"error": {"code": 403, "message": "No.", "metadata": FLAGGED}}, 0),
+        ("openai", 403, "", {"error": {"code": 403, "message": "No.", "metadata": FLAGGED}}, REFUSAL),
         ("openai", 403, "", openai_said("permission_error", None), CREDENTIAL),
         ("openai", 429, "", openai_said("requests", "rate_limit_exceeded"), LIMITED),
         ("openai", 500, "", openai_said("server_error", None), BROKEN),
-        ("openai", 400, "", openai_said("invalid_request_error", "context_length_exceeded"), 0),
-        ("openai", 400, "", openai_said(None, "content_filter"), 0),
+        ("openai", 400, "", openai_said("invalid_request_error", "context_length_exceeded"), CONTEXT_LENGTH),
+        ("openai", 400, "", openai_said("BadRequestError", 400, VLLM), CONTEXT_LENGTH),
+        ("openai", 400, "", openai_said("invalid_request_error", None, "Unknown parameter: 'x'."), 0),
+        ("openai", 400, "", openai_said(None, "content_filter"), REFUSAL),
+        ("openai", 400, "", {"error": {"message": "No.", "innererror": {"code": POLICY}}}, REFUSAL),
+        ("openai_responses", 400, "", openai_said("invalid_request_error", "invalid_prompt"), REFUSAL),
+        ("openai_responses", 400, "", openai_said("invalid_request_error", None, WINDOW), CONTEXT_LENGTH),
         ("anthropic", 529, "", anthropic_said("overloaded_error"), BROKEN),
         ("anthropic", 500, "", anthropic_said("api_error"), BROKEN),
         ("anthropic", 429, "", anthropic_said("rate_limit_error"), LIMITED),
         ("anthropic", 402, "", anthropic_said("billing_error"), CREDENTIAL),
         ("anthropic", 400, "", anthropic_said("invalid_request_error", BROKE), CREDENTIAL),
         ("anthropic", 413, "", anthropic_said("request_too_large"), 0),
+        ("anthropic", 400, "", anthropic_said("invalid_request_error", LONG), CONTEXT_LENGTH),
+        ("anthropic", 400, "", anthropic_said("invalid_request_error", LONGER), CONTEXT_LENGTH),
+        ("anthropic", 400, "", anthropic_said("invalid_request_error", BLOCKED), REFUSAL),
+        ("gemini", 400, "", {"error": {"code": 400, "message": COUNTED, "status": "INVALID_ARGUMENT"}}, CONTEXT_LENGTH),
+        ("bedrock", 400, "ValidationException", {"message": "Input is too long for requested model."}, CONTEXT_LENGTH),
+        ("cohere", 400, "", {"message": "too many tokens: the prompt cannot exceed 4081"}, CONTEXT_LENGTH),
+        ("mistral", 400, "", {"object": "error", "message": MISTRAL, "type": "invalid_request_prompt"}, CONTEXT_LENGTH),
+        ("bedrock", 429, "ThrottlingException", {"message": "Too many tokens, please wait."}, LIMITED),
         ("gemini", 429, "", google_said("RESOURCE_EXHAUSTED", code=429), LIMITED),
         ("gemini", 503, "", google_said("UNAVAILABLE", code=503), BROKEN),
         ("gemini", 400, "", google_said("INVALID_ARGUMENT", REASON), CREDENTIAL),
