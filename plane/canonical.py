@@ -17,6 +17,7 @@ from core.errors import GatewayError
 from plane.usage import Usage
 
 __all__ = [
+    "USUAL_EFFORT",
     "Answer",
     "ArgumentsDelta",
     "Audio",
@@ -186,6 +187,10 @@ class Output(Struct):
     schema: str = ""
     strict: bool | None = None
     description: str = ""
+
+
+USUAL_EFFORT: Effort = "high"
+"""How much Claude thinks as it sees fit where nobody says: others would think less then, or not at all."""
 
 
 class Reasoning(Struct):

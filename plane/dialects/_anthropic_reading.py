@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from plane.canonical import (
+    USUAL_EFFORT,
     Document,
     Effort,
     Image,
@@ -329,6 +330,7 @@ def read_reasoning(asked: Asked, request: Request) -> None:
             reasoning.mode, reasoning.budget = "on", think.budget_tokens
         elif think.type == "adaptive":
             reasoning.mode = "adaptive"
+            reasoning.effort = effort or USUAL_EFFORT
         elif think.type == "disabled":
             reasoning.mode = "off"
         else:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from plane.canonical import Carry, Part, Reasoning, Request, Thinking, ToolCall, ToolResult
 from plane.dialects._anthropic_wire import FAMILY
+from plane.dialects._carrying import effort_for
 
 __all__ = ["Thinks", "thinks_of", "write_thinking"]
 
@@ -56,11 +57,10 @@ def write_thinking(request: Request, body: dict[str, Any], carry: Carry, thinks:
 
 
 def adaptive(reasoning: Reasoning, body: dict[str, Any], carry: Carry) -> dict[str, Any]:
-    """Return the wish to think as the model sees fit; a budget becomes the highest effort that it covers."""
+    """Return the wish to think as the model sees fit; a budget becomes the least effort that allows for it."""
     effort: str | None = reasoning.effort
     if effort is None and reasoning.budget is not None and carry.budgets:
-        covered = [(tokens, word) for word, tokens in carry.budgets.items() if tokens <= reasoning.budget]
-        effort = max(covered)[1] if covered else "low"
+        effort = effort_for(max(reasoning.budget, 1), carry.budgets, "max")
     if effort is not None:
         body.setdefault("output_config", {})["effort"] = EFFORTS.get(effort, effort)
     return {"type": "adaptive"}

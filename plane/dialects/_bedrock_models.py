@@ -76,6 +76,9 @@ def think(request: Request, maker: str, unthought: bool, body: dict[str, Any], c
     if maker == "anthropic":
         version = claude_version(carry.model)
         if off:
+            effort = wanted.effort
+            if version >= FIRST_ADAPTIVE and effort is not None and effort != "none":  # It is not of thoughts alone.
+                body.setdefault("outputConfig", {})["effort"] = LEVELS[effort]
             if version > LAST_BUDGET:  # Some of these cannot be kept from thinking and refuse to be told; say nothing.
                 carry.hint("reasoning_effort")
         elif version < FIRST_THINKING:

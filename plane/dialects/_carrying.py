@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import msgspec
 from msgspec import Raw
 
-from plane.canonical import Carry, Image, Part, Refusal, Request, Text, Thinking, Tool
+from plane.canonical import Carry, Effort, Image, Part, Refusal, Request, Text, Thinking, Tool
 from plane.dialects._json import one_line
 from plane.usage import Usage
 
@@ -39,6 +39,9 @@ HINTS = (
 
 LIMIT = 1 << 40
 """A count from here on is no count."""
+
+RISING: tuple[Effort, ...] = ("low", "medium", "high", "xhigh", "max")
+"""Efforts that a budget of tokens can stand for, the least first."""
 
 _object = msgspec.json.Decoder(dict[str, Raw])
 
@@ -106,6 +109,14 @@ def as_object(arguments: str) -> Raw:
     except (msgspec.MsgspecError, RecursionError):
         return Raw(msgspec.json.encode({"input": arguments}))
     return Raw(one_line(arguments.encode()))
+
+
+def effort_for(budget: int, budgets: dict[str, int], most: Effort) -> Effort:
+    """Return the least effort that allows for `budget` tokens of thinking; `most` where none up to that does."""
+    if budget <= 0:
+        return "none"
+    known = RISING[: RISING.index(most)]
+    return next((effort for effort in known if budget <= budgets.get(effort, 0)), most)
 
 
 def data_uri(image: Image) -> str:

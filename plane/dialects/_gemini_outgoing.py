@@ -34,6 +34,7 @@ from plane.canonical import (
     ToolChoice,
     ToolResult,
 )
+from plane.dialects._carrying import effort_for
 from plane.dialects._gemini_answers import arguments, inline
 from plane.dialects._gemini_schema import to_schema
 from plane.dialects._gemini_wire import FAMILY, generation
@@ -361,8 +362,8 @@ def write_thinking(reasoning: Reasoning, carry: Carry, version: tuple[int, int])
             thinking["thinkingBudget"] = carry.budgets.get(reasoning.effort or "", -1)
     else:
         effort: str | None = "minimal" if off else reasoning.effort
-        if effort is None and reasoning.budget is not None:
-            effort = nearest_effort(reasoning.budget, carry.budgets)
+        if effort is None and reasoning.budget is not None and carry.budgets:
+            effort = effort_for(reasoning.budget, carry.budgets, "max")
         if effort is not None:  # No model since 3 can be kept from thinking; the large ones know nothing below LOW.
             thinking["thinkingLevel"] = "LOW" if effort == "minimal" and "pro" in carry.model else LEVELS[effort]
         elif reasoning.budget is not None:
@@ -370,10 +371,3 @@ def write_thinking(reasoning: Reasoning, carry: Carry, version: tuple[int, int])
     if reasoning.show is not None and not off:
         thinking["includeThoughts"] = reasoning.show
     return thinking
-
-
-def nearest_effort(budget: int, budgets: dict[str, int]) -> str | None:
-    """Return the largest effort that stays within `budget`, the smallest where none does; None without a table."""
-    known = [effort for effort in LEVELS if effort in budgets]
-    within = [effort for effort in known if budgets[effort] <= budget]
-    return within[-1] if within else next(iter(known), None)

@@ -35,7 +35,15 @@ from plane.canonical import (
     own_signature,
     unpack_call_id,
 )
-from plane.dialects._carrying import data_uri, from_uri, leave_hints, offered_tools, sendable_thoughts, text_of
+from plane.dialects._carrying import (
+    data_uri,
+    effort_for,
+    from_uri,
+    leave_hints,
+    offered_tools,
+    sendable_thoughts,
+    text_of,
+)
 from plane.dialects._json import read_asked, unknown_members
 from plane.dialects._mistral_wire import Asked, Chosen, Chunk, Turn, Url, WireCall
 
@@ -375,8 +383,7 @@ def write_reasoning(request: Request, carry: Carry, body: dict[str, Any]) -> Non
         return
     effort = "none" if reasoning.mode == "off" else reasoning.effort
     if effort is None and reasoning.budget is not None:
-        levels = sorted(carry.budgets.items(), key=lambda level: level[1])
-        effort = next((EFFORTS[name] for name, tokens in levels if tokens >= reasoning.budget), "high")
+        effort = EFFORTS[effort_for(reasoning.budget, carry.budgets, "high")]
         carry.hint("budget_tokens")
     if effort is not None:
         body["reasoning_effort"] = effort

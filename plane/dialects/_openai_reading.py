@@ -9,6 +9,7 @@ from msgspec import Raw, Struct
 
 from core.errors import GatewayError
 from plane.canonical import (
+    USUAL_EFFORT,
     Audio,
     Cache,
     Document,
@@ -469,7 +470,10 @@ def reasoning_of(asked: Asked) -> Reasoning | None:
         if switch.type == "disabled":
             return Reasoning(mode="off")
         mode: Literal["adaptive", "on"] = "adaptive" if switch.type == "adaptive" else "on"
-        return Reasoning(asked.reasoning_effort, switch.budget_tokens, mode, show=True)
+        effort = asked.reasoning_effort
+        if mode == "adaptive" and switch.budget_tokens is None:
+            effort = effort or USUAL_EFFORT
+        return Reasoning(effort, switch.budget_tokens, mode, show=True)
     if asked.reasoning_effort is not None:
         return Reasoning(asked.reasoning_effort)
     return None

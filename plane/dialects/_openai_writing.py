@@ -10,7 +10,6 @@ from plane.canonical import (
     Audio,
     Carry,
     Document,
-    Effort,
     Image,
     Message,
     Part,
@@ -23,14 +22,13 @@ from plane.canonical import (
     ToolChoice,
     ToolResult,
 )
+from plane.dialects._carrying import effort_for
 from plane.dialects._openai_wire import ENCODER, TIERS, Options, capabilities_of, raw
 
 __all__ = ["write_request"]
 
 OWN = frozenset(["audio", "logit_bias", "modalities", "moderation", "prediction", "tools.custom", "web_search_options"])
 """What a caller may have said that only this dialect has."""
-EFFORTS: tuple[Effort, ...] = ("minimal", "low", "medium", "high")
-"""In rising order; those above are not every model's."""
 RAWS: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw])
 NO_SCHEMA = '{"type":"object","properties":{}}'
 
@@ -269,23 +267,13 @@ def write_reasoning(reasoning: Reasoning, carry: Carry, can: Options, body: dict
     if reasoning.mode == "off":
         effort = "none"
     elif effort is None and reasoning.budget is not None:
-        effort = effort_of(reasoning.budget, carry.budgets)
+        effort = effort_for(reasoning.budget, carry.budgets, "high")
     if effort is None:
         return
     if can.reasoning_effort:
         body["reasoning_effort"] = effort
     else:
         carry.hint("reasoning_effort")
-
-
-def effort_of(budget: int, budgets: dict[str, int]) -> Effort:
-    """Return the least effort that allows for `budget` tokens of thinking."""
-    if budget <= 0:
-        return "none"
-    for effort in EFFORTS:
-        if budget <= budgets.get(effort, 0):
-            return effort
-    return "high"
 
 
 def write_hints(request: Request, carry: Carry, body: dict[str, Any]) -> None:

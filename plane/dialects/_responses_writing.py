@@ -28,6 +28,7 @@ from plane.canonical import (
     ToolChoice,
     ToolResult,
 )
+from plane.dialects._carrying import effort_for
 from plane.dialects._responses_reading import ENCRYPTED, FAMILY, LOGPROBS
 
 __all__ = ["effort_of", "format_of", "tools_of", "write_request"]
@@ -43,8 +44,6 @@ HINTS = frozenset(
 LACKING = ("top_k", "seed", "presence_penalty", "frequency_penalty")
 """Members of a request that this API has no place for."""
 
-BUDGETED: tuple[Effort, ...] = ("medium", "high")
-"""The efforts above the lowest that all models of this API know."""
 
 Json = dict[str, Any]
 
@@ -111,7 +110,7 @@ def write_settings(request: Request, body: Json, carry: Carry) -> None:
 
 
 def write_reasoning(request: Request, body: Json, carry: Carry) -> None:
-    """Write how much is to be thought; a budget of tokens becomes the nearest effort."""
+    """Write how much is to be thought; a budget of tokens becomes an effort."""
     asked = request.reasoning
     if asked is None:
         return
@@ -128,18 +127,14 @@ def write_reasoning(request: Request, body: Json, carry: Carry) -> None:
 
 
 def effort_of(asked: Reasoning, budgets: dict[str, int]) -> Effort | None:
-    """Return the effort that says the same; of a budget the largest effort whose own budget fits into it."""
+    """Return the effort that says the same; of a budget the least that allows for it."""
     if asked.mode == "off":
         return "none"
     if asked.effort is not None:
         return asked.effort
     if asked.budget is None:
         return "medium" if asked.mode == "on" else None
-    best: Effort = "low"
-    for effort in BUDGETED:
-        if budgets.get(effort, asked.budget + 1) <= asked.budget:
-            best = effort
-    return best
+    return effort_for(asked.budget, budgets, "high")
 
 
 def write_turn(role: str, parts: list[Part], items: list[Json], carry: Carry) -> None:

@@ -135,7 +135,7 @@ requests = st.builds(
     stop=st.lists(words, max_size=2),
     output=st.sampled_from([None, Output("schema", schema='{"type":"object"}')]),
     reasoning=st.sampled_from(
-        [None, Reasoning("high", mode="adaptive"), Reasoning(mode="adaptive", show=True), Reasoning(mode="off")]
+        [None, Reasoning("high", mode="adaptive"), Reasoning("max", mode="adaptive", show=True), Reasoning(mode="off")]
     ),
     stream=st.booleans(),
     user=st.sampled_from(["", "u"]),
@@ -410,8 +410,8 @@ def test_an_effort_becomes_a_budget_for_the_models_that_count_in_tokens(model: s
         assert body["output_config"] == {"effort": "high"}
 
 
-@pytest.mark.parametrize(("budget", "effort"), [(100, "low"), (2048, "medium"), (3000, "medium"), (60000, "high")])
-def test_a_budget_becomes_the_highest_effort_that_it_covers(budget: int, effort: str) -> None:
+@pytest.mark.parametrize(("budget", "effort"), [(100, "low"), (2048, "medium"), (3000, "high"), (60000, "max")])
+def test_a_budget_becomes_the_least_effort_that_allows_for_it(budget: int, effort: str) -> None:
     body = write(Request("m", HI, reasoning=Reasoning(budget=budget, mode="on")))
     assert body["output_config"] == {"effort": effort}
 

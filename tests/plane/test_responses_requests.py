@@ -174,12 +174,12 @@ def test_a_translated_call_leaves_nothing_at_the_provider_unless_the_caller_asks
         (Reasoning(effort="xhigh", show=True), {"effort": "xhigh", "summary": "auto"}),
         (Reasoning(mode="off"), {"effort": "none"}),
         (Reasoning(mode="on", budget=1024), {"effort": "low", "summary": "auto"}),
-        (Reasoning(mode="on", budget=3000), {"effort": "medium", "summary": "auto"}),
+        (Reasoning(mode="on", budget=3000), {"effort": "high", "summary": "auto"}),
         (Reasoning(mode="on", budget=64000, show=False), {"effort": "high"}),
         (Reasoning(mode="adaptive"), {"summary": "auto"}),
     ],
 )
-def test_a_budget_of_thinking_becomes_the_effort_whose_own_budget_fits(asked: Reasoning, sent: Any) -> None:
+def test_a_budget_of_thinking_becomes_the_least_effort_that_allows_for_it(asked: Reasoning, sent: Any) -> None:
     carry = Carry("m", budgets={"minimal": 1024, "low": 1024, "medium": 2048, "high": 4096, "xhigh": 8192})
     assert written(Request("m", [], reasoning=asked), carry)["reasoning"] == sent
 
