@@ -71,7 +71,7 @@ def listings(callers: Mapping[str, Dialect]) -> list[Entry]:
     openai = next(iter(callers.values()))
     anthropic = Route("models", dialect=callers["anthropic"], handler=list_anthropic_models)
     gemini = Route("models", dialect=callers["gemini"], handler=list_gemini_models)
-    fields = {b"anthropic-version": anthropic, b"x-goog-api-key": gemini}
+    fields = {b"anthropic-version": anthropic, b"x-api-key": anthropic, b"x-goog-api-key": gemini}
     shared = Route("models", dialect=openai, handler=list_models, by_field=fields)
     entries: list[Entry] = []
     prefixes = {"/v1": shared, "": shared, "/anthropic/v1": anthropic}

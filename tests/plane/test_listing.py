@@ -52,6 +52,40 @@ def test_a_caller_that_sends_its_key_as_googles_do_gets_geminis_shape(gateway: G
     assert got(gateway, "/genai/v1beta/models/m00", b"")[1]["displayName"] == "m00"
 
 
+@pytest.mark.parametrize(
+    ("path", "fields", "error"),
+    [
+        ("/v1/models", b"", "openai"),
+        ("/v1/models", b"authorization: Bearer nobody\r\n", "openai"),
+        ("/v1/models/m00", b"api-key: nobody\r\n", "openai"),
+        ("/models", b"", "openai"),
+        ("/v1/models", VERSION, "anthropic"),
+        ("/v1/models/m00", b"x-api-key: nobody\r\n", "anthropic"),
+        ("/anthropic/v1/models", b"", "anthropic"),
+        ("/v1/models", b"x-goog-api-key: nobody\r\n", "gemini"),
+        ("/v1beta/models", b"", "gemini"),
+        ("/genai/v1beta/models/m00", b"", "gemini"),
+        ("/v1beta/models?key=nobody", b"", "gemini"),
+    ],
+)
+def test_a_key_that_is_missing_or_unknown_is_refused_in_the_caller_s_words(
+    path: str, fields: bytes, error: str, gateway: Gateway
+) -> None:
+    caller = gateway.caller()
+    caller.say(b"GET %b HTTP/1.1\r\nHost: gateway\r\n%b\r\n" % (path.encode(), fields))
+    raw = caller.take()
+    assert raw.startswith(b"HTTP/1.1 401 ")
+    body = json.loads(body_of(raw))
+    if error == "anthropic":
+        assert (body["type"], body["error"]["type"]) == ("error", "authentication_error")
+        assert b"request-id: " + body["request_id"].encode() in raw
+    elif error == "gemini":
+        assert (body["error"]["code"], body["error"]["status"]) == (401, "UNAUTHENTICATED")
+    else:
+        assert set(body["error"]) == {"message", "type", "param", "code"}
+        assert body["error"]["code"] == "invalid_api_key"
+
+
 @pytest.mark.parametrize("query", ["?pageSize=0", "?pageSize=x", "?pageToken=theirs"])
 def test_a_page_that_is_not_there_is_refused_as_gemini_refuses(gateway: Gateway, query: str) -> None:
     head, body = got(gateway, f"/v1beta/models{query}", b"")
