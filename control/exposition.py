@@ -80,7 +80,12 @@ DERIVED = (
     Derived(
         "headgate_unpriced_total", "counter", "Calls whose usage is known and whose target has no price for it.", CALL
     ),
-    Derived("headgate_units_total", "counter", "What is counted in pieces: images made, searches of a rerank.", CALL),
+    Derived(
+        "headgate_units_total",
+        "counter",
+        "What is counted in pieces: images made, characters spoken, searches of a rerank, pages read.",
+        CALL,
+    ),
     Derived("headgate_audio_seconds_total", "counter", "Seconds of audio, where providers count those.", CALL),
     Derived("headgate_server_tools_total", "counter", "Calls of tools that providers ran themselves.", CALL),
     Derived(

@@ -38,12 +38,14 @@ MILLION = {
 }
 """Key of the list -> key of the config, both in dollars for a million tokens."""
 HOURS = ("audio_hours", "input_audio_hours")
-THOUSAND = {
-    "requests_kcount": "usd_per_request",
-    "web_searches_kcount": "usd_per_server_tool",
-    "rerank_searches_kcount": "usd_per_unit",
+PIECES = {
+    "requests_kcount": ("usd_per_request", 1000),
+    "web_searches_kcount": ("usd_per_server_tool", 1000),
+    "rerank_searches_kcount": ("usd_per_unit", 1000),
+    "input_document_kpages": ("usd_per_unit", 1000),
+    "input_mchars": ("usd_per_unit", 1_000_000),
 }
-"""Key of the list, in dollars for a thousand -> key of the config, in dollars for one."""
+"""Key of the list -> key of the config, in dollars for one, and how many of these the list's price is for."""
 CONTEXTS = (
     *({"service_tier": tier} for tier in ("default", "flex", "priority", "fast")),
     {"speed": "fast"},
@@ -247,7 +249,7 @@ def _known(key: str) -> tuple[str, int]:
         return MILLION[key], 1
     if key in HOURS:
         return "audio_usd_per_hour", 1
-    return THOUSAND.get(key, ""), 1000
+    return PIECES.get(key, ("", 1))
 
 
 def _text(amount: Decimal) -> str:

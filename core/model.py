@@ -174,6 +174,7 @@ Usd = Annotated[
         description='dollars in quotes, with at most nine decimals, such as "0.15"',
     ),
 ]
+PictureSize = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,15}$", description="1792x1024, or a quality as hd")]
 Tier = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}$", description="a service tier, such as flex")]
 Source = Annotated[str, Meta(pattern=r"^[ -~]{0,128}$", description="up to 128 printable characters")]
 HoursUtc = Annotated[
@@ -373,9 +374,14 @@ class Above(Rates, frozen=True, kw_only=True):
 
 
 class Variant(Rates, frozen=True):
-    """Rates for one service tier, or for some hours of the day; those left out stay as they are."""
+    """Rates for one service tier, for some hours of the day, or for pictures of a size and quality.
+
+    Those left out stay as they are. size, quality: as the answer or, if that does not say, the request has them.
+    """
 
     service_tier: Tier | None = None
+    size: PictureSize | None = None
+    quality: PictureSize | None = None
     hours_utc: HoursUtc | None = None
     above: tuple[Above, ...] = ()
 

@@ -57,3 +57,4 @@ cdef class Price:
         long long units,
         long long server_tools,
     )
+    cdef list of_picture(self, str tier)

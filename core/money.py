@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from core.model import Above, Rates
+from core.model import Above, Rates, Variant
 from core.model import Price as PriceConfig
 
 __all__ = ["NANO", "SHARE", "Price", "Schedule", "usd"]
@@ -60,7 +60,7 @@ class Price:
         self.plain = schedules(config, config.above)
         self.variants = [(variant, schedules(merged(config, variant), variant.above)) for variant in config.variants]
         self.by_tier: dict[str, list[Schedule]] = {
-            variant.service_tier: made for variant, made in self.variants if variant.service_tier
+            tier_of(variant): made for variant, made in self.variants if tier_of(variant)
         }
         self.by_hour = [(*minutes(variant.hours_utc), made) for variant, made in self.variants if variant.hours_utc]
         self.is_timed = bool(self.by_hour)
@@ -85,12 +85,14 @@ class Price:
     ) -> int | None:
         """Return billionths of a dollar for these counts, None where the price does not say what such a call costs.
 
-        tier: the service tier that answered, "" if the provider does not say. minute: of the day, UTC, where the price
-        `is_timed`. OverflowError: the cost has more than 63 bits.
+        tier: the service tier that answered, "" if the provider does not say; of pictures ``size/quality``. minute: of
+        the day, UTC, where the price `is_timed`. OverflowError: the cost has more than 63 bits.
         """
         rows = self.plain
         if tier and tier in self.by_tier:
             rows = self.by_tier[tier]
+        elif tier and "/" in tier:
+            rows = self.of_picture(tier)
         elif self.is_timed:
             for begin, end, made in self.by_hour:
                 if begin <= minute < end or (begin > end and not end <= minute < begin):
@@ -128,6 +130,20 @@ class Price:
         total += milliseconds * row.milliseconds
         pieces = row.requests + units * row.units + server_tools * row.server_tools
         return pieces + (total + SHARE // 2) // SHARE if total > 0 else pieces
+
+    def of_picture(self, tier: str) -> list[Schedule]:
+        """Return the schedules of pictures: those of their size, else of their quality, else of all."""
+        size, _, quality = tier.partition("/")
+        if size + "/" in self.by_tier:
+            return self.by_tier[size + "/"]
+        return self.by_tier.get("/" + quality, self.plain)
+
+
+def tier_of(variant: Variant) -> str:
+    """Return what a variant is for, as `Price.cost` is told it: a service tier, or ``size/quality`` of pictures."""
+    if variant.size is not None or variant.quality is not None:
+        return f"{variant.size or ''}/{variant.quality or ''}"
+    return variant.service_tier or ""
 
 
 def exactly(numerators: tuple[int, ...], counts: tuple[int, ...]) -> int:

@@ -15,9 +15,9 @@ class Detail(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, g
 
     cache_write_5m, cache_write_1h: written to a prompt cache, by how long it lives (where a provider does not say: 5m).
     tool_use_prompt: input that came of the provider's own tools. server_tools: calls of those. units: what is counted
-    in pieces (images made, searches of a rerank). milliseconds: of audio. service_tier: as the provider named it.
-    estimated: the counts are the gateway's guess, as the call was cut short. requested: the name that the caller asked
-    for, where the model is a wildcard.
+    in pieces (images made, characters spoken, searches of a rerank, pages read). milliseconds: of audio. service_tier:
+    as the provider named it; of pictures ``size/quality``. estimated: the counts are the gateway's guess, as the call
+    was cut short. requested: the name that the caller asked for, where the model is a wildcard.
     """
 
     cache_write_5m: int = 0

@@ -13,6 +13,8 @@ __all__ = ["charge", "cost_of", "estimate"]
 
 ENVELOPE = 256
 """Bytes of an event of a stream that are no text."""
+NOT_TEXT = ("images", "image edits", "speech", "transcriptions")
+"""Kinds of calls whose bytes say nothing of their tokens."""
 
 
 def charge(exchange: Exchange, target: Target, usage: Usage) -> None:
@@ -55,11 +57,12 @@ def cost_of(price: Price, usage: Usage) -> int | None:
 def estimate(exchange: Exchange, said: Usage | None) -> Usage | None:
     """Return a guess at what a stream used that was cut short; None where nothing had come of it.
 
-    Four bytes are a token. Of the answer that is counted without the envelope of its events, and each event is a token
-    at least; the request is counted whole, unless the stream has `said` of its input at its begin.
+    Of pictures and sound there is none. Four bytes are a token. Of the answer that is counted without the envelope of
+    its events, and each event is a token at least; the request is counted whole, unless the stream has `said` of its
+    input at its begin.
     """
     events = exchange.scan.events
-    if events == 0 and said is None:
+    if said is None and (events == 0 or exchange.route.operation.kind in NOT_TEXT):
         return None
     text = max(events, (exchange.relayed - ENVELOPE * events) // 4)
     if said is None:

@@ -96,7 +96,8 @@ class Exchange(Timed):
     that has come has failed (`plane.failure`). `is_held`: nothing of a stream has gone out yet, `early` is what came.
     `rejected`: why candidates were passed over, where somebody wants to know.
     relay: `committed` says that a status has been sent, `relayed` counts the bytes of its body; `tail` holds the
-    terminal bytes back until the call is recorded. `cleaner` takes our credential out of an error, None elsewhere.
+    terminal bytes back until the call is recorded. `cleaner` takes our credential out of an error, or keeps the end of
+    an answer that is too large to be held (`plane.ending`), of which `reply` has what it says of its usage then.
     settle: `usage` is None where none is known.
     answer: what the caller gets: `status`, header lines `fields`, body `reply`; `error` is a code, "" for success.
     """

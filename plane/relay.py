@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from core.errors import GatewayError
 from plane.answer import accept, accept_stream, accept_translated
+from plane.ending import Ending
 from plane.exchange import Exchange
 from plane.failure import is_ours, refused_credential
 from plane.http1.client import is_event_stream, is_stream
@@ -21,6 +22,7 @@ from plane.translate import told_by
 __all__ = ["relay"]
 
 EVENTS = b"text/event-stream"
+JSON = b"application/json"
 MAX_KEPT = 64 * 1024 * 1024
 """Bytes of a whole answer in which ids are replaced: images may be in it."""
 
@@ -63,7 +65,18 @@ async def relay_answer(exchange: Exchange) -> None:
         exchange.scan = follow(exchange)
     # Cleaned, an error may become shorter than its head says.
     is_framed = not events and not followed and exchange.cleaner is None
+    ending = ending_of(exchange) if is_framed else None
     await stream(exchange, exchange.answer_length if is_framed else -1)
+    if ending is not None:
+        exchange.reply = ending.told()
+
+
+def ending_of(exchange: Exchange) -> Ending | None:
+    """Keep the end of a model's answer that is too large to be held, if it is one that may say what it used."""
+    if not exchange.route.needs_model or not exchange.answer_type.startswith(JSON):
+        return None
+    ending = exchange.cleaner = Ending()
+    return ending
 
 
 async def whole(exchange: Exchange) -> None:

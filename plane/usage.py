@@ -11,9 +11,10 @@ class Usage:
     input_total includes what was read from a prompt cache (`cache_read`) and written to one (`cache_write_5m`,
     `cache_write_1h`, by how long it lives), and `audio_in`, `image_in` and `tool_use_prompt`; output_total includes
     `reasoning`, `audio_out` and `image_out`: all of them tokens, whatever the dialect counts apart.
-    server_tools: calls of tools that the provider ran. units: what is billed by count (images made, searches of a
-    rerank); milliseconds: of audio heard. service_tier: as the provider says, "" if it does not. estimated: the call
-    was cut short and the counts are the gateway's own guess.
+    server_tools: calls of tools that the provider ran. units: what is billed by count (images made, characters spoken,
+    searches of a rerank, pages read); milliseconds: of audio heard. service_tier: as the provider says, "" if it does
+    not; of pictures ``size/quality``, on which their price may depend. estimated: the call was cut short and the counts
+    are the gateway's own guess.
     """
 
     def __init__(

@@ -38,6 +38,7 @@ __all__ = [
     "STOPS",
     "call_of",
     "error_body",
+    "pages_of",
     "read_answer",
     "read_fault",
     "usage_json",
@@ -60,6 +61,15 @@ FINISH: dict[Stop, str] = {"length": "length", "tool_calls": "tool_calls", "erro
 TYPES = {400: "invalid_request_error", 401: "authentication_error", 404: "invalid_model", 429: "rate_limited"}
 
 _told = msgspec.json.Decoder(wire.Told)
+
+
+class Pages(Struct):
+    """The `usage_info` of documents that were read."""
+
+    pages_processed: int
+
+
+_pages = msgspec.json.Decoder(Pages)
 
 
 class Place(Struct):
@@ -146,6 +156,12 @@ def usage_of(counted: wire.Counted | None) -> Usage | None:
         min(bounded(details.cached_tokens), taken) if details is not None else 0,
         milliseconds=bounded((counted.prompt_audio_seconds or 0) * 1000),
     )
+
+
+def pages_of(text: bytes) -> Usage | None:
+    """Return the pages read, from the JSON text of `usage_info`; None where it does not say."""
+    read = found(_pages, text)
+    return None if read is None else Usage(0, 0, units=bounded(read.pages_processed))
 
 
 def usage_json(usage: Usage) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class Counted(Struct):
     """The `usage` object of an answer.
 
     input_tokens .. seconds: of images and transcriptions. At the top level, prompt_cache_hit_tokens is DeepSeek's,
-    cached_tokens Moonshot's, num_search_queries Perplexity's.
+    cached_tokens Moonshot's, num_search_queries Perplexity's, prompt_audio_seconds Mistral's.
     """
 
     prompt_tokens: int | None = None
@@ -50,6 +50,7 @@ class Counted(Struct):
     prompt_cache_hit_tokens: int | None = None
     cached_tokens: int | None = None
     num_search_queries: int | None = None
+    prompt_audio_seconds: int | None = None
 
 
 def bounded(count: int | None) -> int:
@@ -84,7 +85,7 @@ def usage_of(counted: Counted, reasoning_counted: bool = True, service_tier: str
     if out is not None:
         usage.audio_out = min(bounded(out.audio_tokens), given)
         usage.image_out = min(bounded(out.image_tokens), given - usage.audio_out)
-    if counted.seconds is not None and 0 <= counted.seconds < 1e9:
-        usage.milliseconds = round(counted.seconds * 1000)
+    if counted.prompt_audio_seconds is not None:
+        usage.milliseconds = bounded(counted.prompt_audio_seconds) * 1000
     usage.server_tools = bounded(counted.num_search_queries)
     return usage

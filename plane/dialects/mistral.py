@@ -97,6 +97,8 @@ class Mistral(Dialect):
 
     def usage(self, exchange: Exchange) -> Usage | None:
         """Return what a call that passed through used."""
+        if exchange.route.operation.kind == "mistral.ocr":
+            return answers.pages_of(member(passed(exchange), b"usage_info"))
         return answers.usage_of(found(self.counted, member(passed(exchange), b"usage")))
 
     def read_fault(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Fault:

@@ -20,9 +20,10 @@ from plane.dialects._kept import FILES
 from plane.dialects._openai_answers import read_fault
 from plane.dialects._openai_chat import OpenAIChat
 from plane.dialects._openai_embeddings import OpenAIEmbeddings
+from plane.dialects._openai_media import other_usage
 from plane.dialects._openai_usage import Counted, usage_of
 from plane.dialects._openai_wire import Options, error_body
-from plane.dialects._reranking import Reranking, rerank_usage
+from plane.dialects._reranking import Reranking
 from plane.exchange import Exchange
 from plane.runtime import Target
 from plane.upload import read_form, write_form
@@ -166,11 +167,8 @@ class OpenAI(Dialect):
                     tier = tier_of(exchange.reply, end)
         except (msgspec.MsgspecError, GatewayError, RecursionError, UnicodeDecodeError):
             return None  # An answer that is not JSON says nothing of its usage; it is relayed all the same.
-        if counted is None or (counted.prompt_tokens is None and counted.input_tokens is None):
-            if exchange.route.operation.kind == "rerank":
-                return rerank_usage(exchange.reply)
-            if counted is None:
-                return None
+        if counted is None or counted.prompt_tokens is None:
+            return other_usage(exchange, counted)
         usage = usage_of(counted, reasoning_counted=self.can.reasoning_counted)
         if usage.cache_read == 0 and exchange.answer_headers is not None:
             usage.cache_read = min(cached_by_field(exchange.answer_headers), usage.input_total)

@@ -60,6 +60,8 @@ def theirs(vendor: str, model: str, used: dict[str, int], tier: str, moment: dat
         audio_seconds=seconds,
         input_audio_seconds=seconds,
         rerank_searches=used["units"],
+        input_characters=used["units"],
+        input_document_pages=used["units"],
         web_searches=used["searches"],
     )
     context = {"service_tier": tier, "speed": tier} if tier else None
@@ -138,6 +140,19 @@ def test_a_dated_name_has_the_price_of_its_model() -> None:
     found = price_of("openai", "gpt-4o-mini-2024-07-18", TODAY)
     assert found is not None
     assert found.input_usd_per_million == "0.15"
+
+
+@pytest.mark.parametrize(
+    ("model", "nano"),
+    [
+        (("openai", "tts-1"), 15_000 * 40),
+        (("groq", "canopylabs/orpheus-v1-english"), 22_000 * 40),
+        (("mistral", "mistral-ocr-2505"), 1_000_000 * 40),
+    ],
+)
+def test_characters_spoken_and_pages_read_have_the_list_s_price(model: tuple[str, str], nano: int) -> None:
+    used = {**dict.fromkeys(PLAIN, 0), "units": 40}
+    assert ours(*model, used, "", TODAY) == theirs(*model, used, "", TODAY) == nano
 
 
 def test_what_the_list_does_not_know_has_no_price_and_what_is_free_has_the_price_0() -> None:
