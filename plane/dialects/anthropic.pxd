@@ -8,6 +8,7 @@ from plane.usage cimport Usage
 
 
 cdef class Anthropic(Dialect):
+    cdef bint bearer
     cdef object asked
     cdef object counted
     cdef object answered

@@ -46,11 +46,13 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
     """What a provider of this dialect can be told.
 
     thinking: how its models are told to think: ``budget`` (a number of tokens), ``adaptive`` (an effort), or by the
-    model's name. system_turns: it takes instructions amid the talk; else they become words of the user.
+    model's name. system_turns: it takes instructions amid the talk; else they become words of the user. auth: how the
+    credential goes: as a ``key`` (``x-api-key``), or as a ``bearer`` token, as tokens of OAuth do anyway.
     """
 
     thinking: Literal["auto", "adaptive", "budget"] = "auto"
     system_turns: bool = True
+    auth: Literal["key", "bearer"] = "key"
 
 
 class Asked(Struct, gc=False):
@@ -77,6 +79,7 @@ class Anthropic(Dialect):
 
     def __init__(self, options: Options) -> None:
         super().__init__()
+        self.bearer = options.auth == "bearer"
         self.translators = {
             "chat": Chat(options.thinking, options.system_turns),
             "count_tokens": Count(options.thinking, options.system_turns),
@@ -87,7 +90,7 @@ class Anthropic(Dialect):
 
     def credential_line(self, secret: str) -> bytes:
         """Return the header line that carries a provider's credential."""
-        if secret.startswith(OAUTH):
+        if self.bearer or secret.startswith(OAUTH):
             return b"authorization: Bearer %b\r\n" % secret.encode()
         return b"x-api-key: %b\r\n" % secret.encode()
 

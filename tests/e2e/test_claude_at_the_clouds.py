@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 import anthropic
 import pytest
-from anthropic import Anthropic, AnthropicBedrock, AnthropicVertex
+from anthropic import Anthropic, AnthropicBedrock, AnthropicBedrockMantle, AnthropicVertex
 
 from tests.e2e.harness import KEYS, PROVIDER_KEY, Gateway, digest, gateway
 from tests.providers import claude_hosts
@@ -21,6 +21,8 @@ from tests.providers.scripted import Request, Upstream
 
 PROFILE = "eu.anthropic.claude-sonnet-4-5-20250929-v1:0"
 DATED = "claude-sonnet-4-5@20250929"
+NEW = "anthropic.claude-opus-4-8"
+MODELS = {"bedrock": PROFILE, "vertex": DATED, "mantle": NEW}
 SIGNING = "AKIDEXAMPLE:wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 CONFIG = """
 providers:
@@ -35,7 +37,13 @@ providers:
     base_url: http://127.0.0.1:{vertex}
     credential: env:PROVIDER_KEY
     options: {{project: acme, location: eu}}
+  mantle:
+    dialect: anthropic
+    base_url: http://127.0.0.1:{mantle}/anthropic
+    credential: env:PROVIDER_KEY
+    options: {{auth: bearer}}
 models:
+  on-mantle: {{targets: [{{provider: mantle, model: "{new}"}}]}}
   on-bedrock: {{targets: [{{provider: bedrock, model: "{profile}"}}]}}
   signed: {{targets: [{{provider: signed, model: "{profile}"}}]}}
   on-vertex: {{targets: [{{provider: vertex, model: "{dated}"}}]}}
@@ -66,6 +74,10 @@ class Stage(NamedTuple):
         url = f"http://127.0.0.1:{self.clouds[cloud].port}"
         if cloud == "bedrock":
             return AnthropicBedrock(api_key=PROVIDER_KEY, aws_region="eu-central-1", base_url=url, max_retries=0)
+        if cloud == "mantle":
+            return AnthropicBedrockMantle(
+                api_key=PROVIDER_KEY, aws_region="eu-central-1", base_url=f"{url}/anthropic", max_retries=0
+            )
         return AnthropicVertex(
             access_token=PROVIDER_KEY, project_id="acme", region="eu", base_url=f"{url}/v1", max_retries=0
         )
@@ -76,10 +88,10 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     secret = tmp_path_factory.mktemp("secrets") / "aws"
     secret.write_text(SIGNING)
     with ExitStack() as stack:
-        answers = {"bedrock": claude_hosts.bedrock, "vertex": claude_hosts.vertex}
+        answers = {name: getattr(claude_hosts, name) for name in MODELS}
         clouds = {name: stack.enter_context(Upstream(default=(step,))) for name, step in answers.items()}
         ports = {name: upstream.port for name, upstream in clouds.items()}
-        text = CONFIG.format(**ports, secret=secret, profile=PROFILE, dated=DATED, alice=digest(KEYS["alice"]))
+        text = CONFIG.format(**ports, secret=secret, profile=PROFILE, dated=DATED, new=NEW, alice=digest(KEYS["alice"]))
         yield Stage(stack.enter_context(gateway(text)), clouds)
 
 
@@ -88,7 +100,7 @@ def stage(shared: Stage) -> Iterator[Stage]:
     for upstream in shared.clouds.values():
         upstream.forget()
     yield shared
-    assert [upstream.failures for upstream in shared.clouds.values()] == [[], []]
+    assert [upstream.failures for upstream in shared.clouds.values()] == [[], [], []]
 
 
 @pytest.fixture
@@ -111,13 +123,13 @@ def said(request: Request) -> tuple[str, Any, str]:
 
 
 @STREAMED
-@CLOUDS
+@pytest.mark.parametrize("cloud", MODELS)
 def test_a_cloud_is_asked_as_the_sdk_for_it_asks_and_the_answer_is_the_same(
     cloud: str, streamed: bool, client: Anthropic, stage: Stage
 ) -> None:
-    model = DATED if cloud == "vertex" else PROFILE
+    version = {"anthropic_version": claude_hosts.VERSIONS[cloud]} if cloud in claude_hosts.VERSIONS else {}
     with stage.own_client(cloud) as own:
-        direct = message_of(own, model, [WEATHER], streamed, anthropic_version=claude_hosts.VERSIONS[cloud])
+        direct = message_of(own, MODELS[cloud], [WEATHER], streamed, **version)
     ours = message_of(client, f"on-{cloud}", [WEATHER], streamed)
     first, second = stage.clouds[cloud].requests
     assert said(first) == said(second)

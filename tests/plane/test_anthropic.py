@@ -96,6 +96,10 @@ def test_keys_and_oauth_tokens_go_in_fields_of_their_own(secret: str, line: byte
     assert DIALECT.credential_line(secret) == line
 
 
+def test_hosts_that_want_a_bearer_token_get_one() -> None:
+    assert build(Options(auth="bearer")).credential_line("abc") == b"authorization: Bearer abc\r\n"
+
+
 # --- usage
 
 

@@ -60,6 +60,20 @@ def vertex(connection: Connection) -> None:
         connection.socket.sendall(anthropic.sized(200, json.dumps(anthropic.said(body)).encode(), "application/json"))
 
 
+def mantle(connection: Connection) -> None:
+    """Answer the request just read, as Bedrock's newer address, where Anthropic's API is as it is."""
+    request = connection.upstream.requests[-1]
+    assert request.path == "/anthropic/v1/messages", request.path
+    body = request.json()
+    if not request.headers.get("authorization", "").startswith("Bearer ") or "anthropic-version" not in request.headers:
+        connection.socket.sendall(anthropic.error(401, "authentication_error", "authorization: Field required"))
+    elif body.get("stream"):
+        said = anthropic.stream(anthropic.said(body))
+        connection.socket.sendall(anthropic.sized(200, said, "text/event-stream; charset=utf-8"))
+    else:
+        connection.socket.sendall(anthropic.sized(200, json.dumps(anthropic.said(body)).encode(), "application/json"))
+
+
 def complaint(request: Request, body: dict[str, Any], host: str, without: tuple[str, ...]) -> str:
     """Return what a host finds wrong with a request, "" for nothing."""
     if not request.headers.get("authorization", "").startswith(("Bearer ", "AWS4-HMAC-SHA256 ")):
