@@ -38,7 +38,9 @@ cdef class Price:
     cdef dict by_tier
     cdef list by_hour
 
-    @cython.locals(row=Schedule, other=Schedule, rows=list, told=bint, twice="long long", images="long long", total="long long", pieces="long long")
+    @cython.locals(row=Schedule, other=Schedule, rows=list)
+    cpdef Schedule schedule(self, str tier, long long minute, long long input_total)
+    @cython.locals(row=Schedule, told=bint, twice="long long", images="long long", total="long long", pieces="long long")
     cpdef object cost(
         self,
         str tier,

@@ -65,6 +65,23 @@ class Price:
         self.by_hour = [(*minutes(variant.hours_utc), made) for variant, made in self.variants if variant.hours_utc]
         self.is_timed = bool(self.by_hour)
 
+    def schedule(self, tier: str, minute: int, input_total: int) -> Schedule:
+        """Return the rates of such a call; see `cost`."""
+        rows = self.plain
+        if tier and tier in self.by_tier:
+            rows = self.by_tier[tier]
+        elif tier and "/" in tier:
+            rows = self.of_picture(tier)
+        elif self.is_timed:
+            for begin, end, made in self.by_hour:
+                if begin <= minute < end or (begin > end and not end <= minute < begin):
+                    rows = made
+        row = rows[0]
+        for other in rows[1:]:
+            if input_total > other.above:
+                row = other
+        return row
+
     def cost(
         self,
         tier: str,
@@ -88,19 +105,7 @@ class Price:
         tier: the service tier that answered, "" if the provider does not say; of pictures ``size/quality``. minute: of
         the day, UTC, where the price `is_timed`. OverflowError: the cost has more than 63 bits.
         """
-        rows = self.plain
-        if tier and tier in self.by_tier:
-            rows = self.by_tier[tier]
-        elif tier and "/" in tier:
-            rows = self.of_picture(tier)
-        elif self.is_timed:
-            for begin, end, made in self.by_hour:
-                if begin <= minute < end or (begin > end and not end <= minute < begin):
-                    rows = made
-        row = rows[0]
-        for other in rows[1:]:
-            if input_total > other.above:
-                row = other
+        row = self.schedule(tier, minute, input_total)
         told = row.by_tokens
         if milliseconds or units:
             told = (row.by_tokens and input_total + output_total > 0) or (
