@@ -13,9 +13,10 @@ from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.params import JSONBody
+from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct
 
+from control.calls import Calls, call_of, find
 from control.exposition import Exposition
 from control.feed import Feed, WorkerState
 from control.log import Log
@@ -97,6 +98,26 @@ async def status(admin: NamedDependency[Admin]) -> Status:
     return Status(version, digest, active.generation, os.getpid(), states, usage)
 
 
+@get(
+    "/v1/calls/{request_id:str}",
+    responses={404: ResponseSpec(Problem, description="No call has this id.", media_type=PROBLEM_JSON)},
+)
+async def calls(request_id: FromPath[str], admin: NamedDependency[Admin]) -> Response[Calls | Problem]:
+    """Show why the calls with a request id went as they did."""
+    intake = admin.feed.intake
+    found = await asyncio.to_thread(find, intake.folder, request_id)
+    if not found:
+        return problem(
+            404,
+            "no_call",
+            f"No call with the request id {request_id!r} is in {intake.folder}.",
+            detail="It is the x-request-id of the answer. A call is there a moment after it ended, until its segment "
+            "is deleted; requests that no route took leave nothing.",
+        )
+    snapshot = admin.publisher.active.snapshot
+    return Response(Calls([await asyncio.to_thread(call_of, event, snapshot) for event in found]))
+
+
 @get("/v1/health")
 async def health(admin: NamedDependency[Admin]) -> Health:
     """Answer that the control process lives."""
@@ -125,7 +146,7 @@ def application(publisher: Publisher, feed: Feed, exposition: Exposition, log: L
         return problem(500, "internal", "The control process failed; its log says why.")
 
     return Litestar(
-        [apply, status, health, metrics],
+        [apply, status, calls, health, metrics],
         dependencies={
             "admin": Provide(lambda: admin, sync_to_thread=False),
             "exposition": Provide(lambda: exposition, sync_to_thread=False),

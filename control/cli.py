@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
@@ -9,8 +10,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+import msgspec
 
 from control import keys
+from control.account import account_of
+from control.calls import Calls
 from control.catalogue import COLUMNS, catalogue
 from control.console import ask
 from control.datadir import CONSOLE, DataError
@@ -189,6 +193,29 @@ def status(data: Path, output: str) -> int:
             click.echo()
             usage = [{**row, "cost_usd": usd(row["cost_nano"])} for row in answer["usage"]]
             _print_table(usage, tuple(name for name in usage[0] if name != "cost_nano"))
+    return 0 if code == 200 else 1
+
+
+@headgate.command()
+@click.argument("request", metavar="REQUEST")
+@_data_option
+@_output_option
+def explain(request: str, data: Path, output: str) -> int:
+    """Show why a call went as it did, by its REQUEST id: the x-request-id of its answer.
+
+    Shows route, model, target, usage, and the cost line by line. Of a call with the header `x-headgate-explain: 1`,
+    from a consumer with `explain: true`, also its limits, the candidates, which were passed over and why, and each
+    attempt. The exit status is 1 if no call has the id.
+    """
+    if re.fullmatch("[A-Za-z0-9._:-]{1,128}", request) is None:
+        raise click.BadParameter("a request id has up to 128 letters, digits and . _ : -", param_hint="REQUEST")
+    code, answer = _call(data, "GET", f"/v1/calls/{request}")
+    if output == "json":
+        _print_json(answer)
+    elif code != 200:
+        _print_problem(answer)
+    else:
+        click.echo("\n\n".join(account_of(call) for call in msgspec.convert(answer, Calls).calls))
     return 0 if code == 200 else 1
 
 

@@ -16,7 +16,7 @@ from control.log import Log
 from core.records import LARGEST, cut, whole_length
 from core.usage import UsageEvent, decode_event
 
-__all__ = ["Position", "Segments", "bodies", "events", "segments_in"]
+__all__ = ["SEALED", "Position", "Segments", "bodies", "events", "segments_in"]
 
 HEADER = struct.Struct("<8sI16sQ")
 MAGIC = b"HGUSAGE1"

@@ -11,6 +11,9 @@ from control.api import application
 from control.datadir import bind_unix
 from control.exposition import Exposition
 from control.server import AdminServer
+from core.usage import Detail
+from tests.ledgers import records_of
+from tests.usage_events import event
 
 
 class Api:
@@ -119,7 +122,7 @@ async def test_a_caller_who_hangs_up_does_not_stop_the_publication(api: Api, con
 async def test_the_api_describes_itself_and_loads_no_page_from_elsewhere(api: Api) -> None:
     status, _, body = await api.call("GET", "/schema/openapi.json")
     assert (status, body["openapi"][:3]) == (200, "3.1")
-    assert set(body["paths"]) == {"/v1/apply", "/v1/status", "/v1/health", "/metrics"}
+    assert set(body["paths"]) == {"/v1/apply", "/v1/status", "/v1/calls/{request_id}", "/v1/health", "/metrics"}
     assert set(body["paths"]["/v1/apply"]["post"]["responses"]) == {"200", "400", "409", "422"}
     for page in ("/schema", "/schema/swagger", "/schema/redoc", "/schema/elements"):
         async with api.session.get(f"http://headgate{page}") as answer:
@@ -137,3 +140,18 @@ async def test_a_disk_that_takes_nothing_is_named_and_the_version_before_stays(
     assert (status, kind, body["type"]) == (500, "application/problem+json", "urn:headgate:storage")
     assert "No space left on device" in body["detail"]
     assert (await api.call("GET", "/v1/health"))[2] == {"status": "ok", "version": 1}
+
+
+async def test_a_call_is_shown_by_its_request_id(api: Api, control: Any) -> None:
+    control.feed.intake.take(0, records_of(event(1, request_id="r:1", status=200, detail=Detail(units=3))))
+    status, _, body = await api.call("GET", "/v1/calls/r:1")
+    assert status == 200
+    (call,) = body["calls"]
+    assert (call["event"]["request_id"], call["event"]["detail"]["units"]) == ("r:1", 3)
+    assert (call["explanation"], call["bill"], call["unbilled"]) == (None, None, "its usage is not known")
+
+
+async def test_a_call_that_nobody_knows_is_not_found(api: Api) -> None:
+    status, kind, body = await api.call("GET", "/v1/calls/nobody")
+    assert (status, kind, body["type"]) == (404, "application/problem+json", "urn:headgate:no_call")
+    assert "'nobody'" in body["title"]

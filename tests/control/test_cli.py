@@ -100,7 +100,9 @@ def test_nothing_is_started_or_made_for_a_config_that_is_wrong(folder: Path, com
     assert not (folder / "data").exists()
 
 
-@pytest.mark.parametrize("command", [("status",), ("apply", "--config", ".")], ids=["status", "apply"])
+@pytest.mark.parametrize(
+    "command", [("status",), ("apply", "--config", "."), ("explain", "r-1")], ids=["status", "apply", "explain"]
+)
 def test_without_a_control_process_the_error_says_how_to_start_one(folder: Path, command: tuple[str, ...]) -> None:
     done = run(*command, "--data", str(folder))
     assert (done.returncode, done.stdout) == (1, "")
@@ -120,6 +122,13 @@ def test_wrong_usage_has_status_1_because_2_says_that_there_are_differences(argu
     done = run(*arguments)
     assert (done.returncode, done.stdout) == (1, "")
     assert "Error: " in done.stderr
+
+
+@pytest.mark.parametrize("request_id", ["", "a/b", "a b", "x" * 129])
+def test_what_is_no_request_id_is_refused_before_anyone_is_asked(folder: Path, request_id: str) -> None:
+    done = run("explain", "--data", str(folder / "data"), "--", request_id)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "a request id has up to 128 letters, digits" in done.stderr
 
 
 def test_a_data_directory_others_may_write_to_is_refused_with_the_way_out(folder: Path) -> None:
