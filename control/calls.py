@@ -11,8 +11,10 @@ from control.segments import SEALED, bodies, segments_in
 from core.bill import Counts, bill_of
 from core.explanation import Bill, Explanation
 from core.money import Price
-from core.snapshot import Snapshot, entries_of
+from core.price_list import PriceList
+from core.snapshot import Snapshot, entries_of, prices_of
 from core.usage import Detail, UsageEvent, decode_event
+from core.wildcards import STAR, filled, star_of
 
 __all__ = ["Call", "Calls", "call_of", "find"]
 
@@ -114,9 +116,17 @@ def _bill(event: UsageEvent, detail: Detail, active: Snapshot) -> tuple[Bill | N
 
 
 def _prices(event: UsageEvent, active: Snapshot) -> Iterator[Price]:
-    """Yield the prices that the active config has for what answered a call."""
+    """Yield the prices that the active config has for what answered a call; of a wildcard's names, its list has."""
+    requested = event.detail.requested if event.detail is not None else ""
     for name, model in entries_of(active, "models"):
-        if name == event.model:
-            for target in model.targets:
-                if f"{target.provider}/{target.model}" == event.target and target.price is not None:
-                    yield Price(target.price)
+        if name != event.model:
+            continue
+        for target in model.targets:
+            if f"{target.provider}/{target.model}" != event.target:
+                continue
+            price = target.price
+            if price is None and STAR in target.model:
+                rows = prices_of(active).get(target.provider, PriceList())
+                price = rows.price(filled(target.model, star_of(name, requested)))
+            if price is not None:
+                yield Price(price)

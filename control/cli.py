@@ -197,7 +197,7 @@ def status(data: Path, output: str) -> int:
 
 
 @headgate.command()
-@click.argument("request", metavar="REQUEST")
+@click.argument("REQUEST")
 @_data_option
 @_output_option
 def explain(request: str, data: Path, output: str) -> int:

@@ -470,11 +470,15 @@ class Limits(_Part, frozen=True):
 
 
 class Consumer(_Part, frozen=True):
-    """Who calls. ``models: ["*"]`` allows every model, ``openai/*`` those whose names begin so."""
+    """Who calls. ``models: ["*"]`` allows every model, ``openai/*`` those whose names begin so.
+
+    explain: it may ask why its calls went as they did, which names providers, their models and how they are doing.
+    """
 
     keys: tuple[Key, ...] = ()
     models: tuple[ModelName, ...] = ()
     limits: Limits = Limits()
+    explain: bool = False
 
 
 class Upstream(_Part, frozen=True):

@@ -17,6 +17,8 @@ cdef class Router:
 
     @cython.locals(own=Site, entry=Entry, kind=int)
     cpdef object match(self, str method, bytes host, bytes path)
+    @cython.locals(site=Site, entry=Entry)
+    cpdef str pattern(self, str method, bytes host, bytes path)
     cdef Site _own(self, bytes host)
 
 

@@ -129,6 +129,15 @@ class Router:
             raise self._refusal(own, path)
         return entry.value
 
+    def pattern(self, method: str, host: bytes, path: bytes) -> str:
+        """Return the pattern that `match` finds for a request which it lets through, "" if there is none."""
+        for site in (self._own(host) if self._sites else None, self._any):
+            if site is not None:
+                entry = _exact(site, method, path) or _walk(site.root, method, path, 1)
+                if entry is not None:
+                    return entry.pattern.decode()
+        return ""
+
     def _own(self, host: bytes) -> Site | None:
         site = self._sites.get(host)
         if site is None:

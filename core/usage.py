@@ -2,6 +2,8 @@
 
 from msgspec import Struct, msgpack
 
+from core.explanation import Explanation
+
 __all__ = ["SEQUENCE_BITS", "WORKER_SHIFT", "Detail", "UsageEvent", "decode_event", "encode_event", "make_id"]
 
 SEQUENCE_BITS = 25
@@ -17,7 +19,8 @@ class Detail(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, g
     tool_use_prompt: input that came of the provider's own tools. server_tools: calls of those. units: what is counted
     in pieces (images made, characters spoken, searches of a rerank, pages read). milliseconds: of audio. service_tier:
     as the provider named it; of pictures ``size/quality``. estimated: the counts are the gateway's guess, as the call
-    was cut short. requested: the name that the caller asked for, where the model is a wildcard.
+    was cut short. requested: the name that the caller asked for, where the model is a wildcard. explanation: where the
+    caller asked for one and may have it.
     """
 
     cache_write_5m: int = 0
@@ -33,6 +36,7 @@ class Detail(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, g
     service_tier: str = ""
     estimated: bool = False
     requested: str = ""
+    explanation: Explanation | None = None
 
 
 class UsageEvent(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):

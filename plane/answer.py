@@ -9,6 +9,7 @@ from urllib.parse import quote
 from core.errors import GatewayError
 from plane.clean import Cleaner, without
 from plane.exchange import Exchange
+from plane.explain import announce
 from plane.failure import CREDENTIAL
 from plane.http1.framing import HOP_BY_HOP
 from plane.kept import wrapped
@@ -63,6 +64,8 @@ def accept_stream(exchange: Exchange, is_event_stream: bool) -> None:
             exchange.cleaner = Cleaner(secret)
     if is_event_stream:
         exchange.fields += STREAM_FIELDS
+    if exchange.trace is not None:
+        announce(exchange)
 
 
 def error_lines(exchange: Exchange) -> bytes:
@@ -85,6 +88,8 @@ def accept_translated(exchange: Exchange, reply: bytes) -> None:
     if streams:
         lines.append(STREAM_FIELDS)
     exchange.fields = b"".join(lines)
+    if streams and exchange.trace is not None:
+        announce(exchange)
 
 
 def accept_estimate(exchange: Exchange, reply: bytes) -> None:

@@ -79,4 +79,6 @@ def ranked(exchange: Exchange, model: Model, targets: list[Target]) -> list[Targ
     if model.sticky is not None:
         exchange.affinity = model.sticky.key(exchange)
     found: list[Target] = model.strategy.rank(targets, exchange)
+    if exchange.trace is not None:
+        exchange.trace.rank(exchange, found)
     return found

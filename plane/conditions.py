@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 
 import msgspec
 
@@ -35,6 +36,14 @@ class Conditions:
             said = metadata_of(exchange.body)
             return all(allows(values, said.get(name)) for name, values in self.metadata.items())
         return True
+
+    def unmet(self, exchange: Exchange) -> str:
+        """Return the first field or key that keeps them from holding; of the values, which may be names, nothing."""
+        sent = {name.lower(): value.decode("latin-1") for name, value in exchange.headers}
+        said = metadata_of(exchange.body) if self.metadata else {}
+        fields = (f"the field {name.decode()}" for name, ok in self.headers.items() if not allows(ok, sent.get(name)))
+        keys = (f"metadata.{name}" for name, ok in self.metadata.items() if not allows(ok, said.get(name)))
+        return next(chain(fields, keys), "")
 
 
 def allows(values: frozenset[str], value: str | None) -> bool:

@@ -66,6 +66,7 @@ def made(name: str, config: ConsumerConfig) -> Consumer:
     """Return a consumer as requests use it."""
     limits = config.limits if config.limits != NO_LIMITS else None
     if STAR in config.models:
-        return Consumer(name, None, limits)
+        return Consumer(name, None, limits, explain=config.explain)
     beginnings = tuple(model[:-1] for model in config.models if is_wildcard(model))
-    return Consumer(name, frozenset(model for model in config.models if not is_wildcard(model)), limits, beginnings)
+    models = frozenset(model for model in config.models if not is_wildcard(model))
+    return Consumer(name, models, limits, beginnings, config.explain)

@@ -49,6 +49,7 @@ cdef class Exchange(Timed):
     cdef public bint keep_alive
     cdef public bint is_http10
     cdef public long long patience
+    cdef public object trace
     cdef public list body_parts
     cdef public long long body_size
     cdef public long long body_limit
@@ -91,7 +92,6 @@ cdef class Exchange(Timed):
     cdef public object timeouts
     cdef public RetryRule retries
     cdef public bint relay_at_once
-    cdef public list rejected
 
     # call
     cdef public int tried

@@ -76,7 +76,7 @@ class Exchange(Timed):
     door: `path` and `query` are raw bytes of the request target; `started` is monotonic nanoseconds; `credential` is
     what the caller sent as key, b"" if nothing; `content_length` -1 if unknown; `body_ns` was spent waiting
     for the body; `patience` is how many nanoseconds the caller gives the call, 0 where it does not say, -1 where that
-    is no number.
+    is no number; `trace` takes notes (`plane.trace.Trace`) of a call that is to be explained, else None.
     shed: `gauge` is what the request is counted in, None while it is not; `held` is how many bytes of it are, and
     `tally` counts them for its consumer.
     admit: `holding` is the concurrency limit to release, if any; `limit` is -1 where no rate applies.
@@ -94,7 +94,6 @@ class Exchange(Timed):
     `visited`, of which `unfit` cannot do what is asked; `pause` is the time before the next. `probing`: the breaker
     lets the attempt through as its probe; `reported`: the place's health knows how it ended. `failure`: how the answer
     that has come has failed (`plane.failure`). `is_held`: nothing of a stream has gone out yet, `early` is what came.
-    `rejected`: why candidates were passed over, where somebody wants to know.
     relay: `committed` says that a status has been sent, `relayed` counts the bytes of its body; `tail` holds the
     terminal bytes back until the call is recorded. `cleaner` takes our credential out of an error, or keeps the end of
     an answer that is too large to be held (`plane.ending`), of which `reply` has what it says of its usage then.
@@ -119,6 +118,7 @@ class Exchange(Timed):
     keep_alive: bool
     is_http10: bool
     patience: int
+    trace: Any
     body_size: int
     body_complete: bool
     body_ns: int
@@ -151,7 +151,6 @@ class Exchange(Timed):
     timeouts: Any
     retries: Any
     relay_at_once: bool
-    rejected: list[tuple[str, str]] | None
 
     tried: int
     rounds: int

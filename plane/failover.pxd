@@ -20,6 +20,8 @@ cdef Candidate key_of(Exchange exchange, Candidate candidate, long long now)
 @cython.locals(health=Health)
 cdef bint is_usable(Exchange exchange, Candidate place, long long now) except -1
 cdef reject(Exchange exchange, Candidate candidate, str reason)
+cdef Candidate stay(Exchange exchange, str reason)
+cdef Candidate noted(Exchange exchange, Candidate following, str error, long long wait)
 cdef out_of_service(Exchange exchange, long long now)
 @cython.locals(failure=int, wait='long long')
 cpdef Candidate after_error(Exchange exchange, object error)

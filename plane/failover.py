@@ -77,9 +77,11 @@ def pick(exchange: Exchange, failure: int, now: int) -> Candidate | None:
             continue
         if place.health is not None and place.health.is_slow(now):
             slow = slow or place
+            reject(exchange, place, "it is starting slowly")
             continue
         if let_in(exchange, place, now):
             return place
+        reject(exchange, place, "its breaker lets one call at a time try it")
     if slow is not None and let_in(exchange, slow, now):
         return slow
     return None
@@ -125,15 +127,22 @@ def is_usable(exchange: Exchange, place: Candidate, now: int) -> bool:
     health = place.health
     if health is None or health.is_open(now):
         return True
-    if exchange.rejected is not None:
+    if exchange.trace is not None:
         reject(exchange, place, health.reason(now))
     return False
 
 
 def reject(exchange: Exchange, candidate: Candidate, reason: str) -> None:
-    """Keep why a candidate was passed over, for whoever asked to have that explained."""
-    if exchange.rejected is not None:
-        exchange.rejected.append((candidate.name, reason))
+    """Note why a candidate is passed over, where the call is to be explained."""
+    if exchange.trace is not None:
+        exchange.trace.reject(candidate, reason)
+
+
+def stay(exchange: Exchange, reason: str) -> Candidate | None:
+    """Return no place, and note why the call is not tried again, where it is to be explained."""
+    if exchange.trace is not None:
+        exchange.trace.ended = reason
+    return None
 
 
 def out_of_service(exchange: Exchange, now: int) -> GatewayError:
@@ -167,7 +176,7 @@ def after_error(exchange: Exchange, error: GatewayError) -> Candidate | None:
     failure = failure_of(error)
     wait = int(error.retry_after * SECOND) if error.source == "upstream" and error.retry_after >= 0 else -1
     report(exchange, failure, wait)
-    return next_place(exchange, failure, wait)
+    return noted(exchange, next_place(exchange, failure, wait), error.code, wait)
 
 
 def after_answer(exchange: Exchange) -> Candidate | None:
@@ -175,7 +184,7 @@ def after_answer(exchange: Exchange) -> Candidate | None:
     if exchange.answer_status < 400:
         exchange.failure = REFUSAL
         report(exchange, REFUSAL, -1)
-        return next_place(exchange, REFUSAL, -1)
+        return noted(exchange, next_place(exchange, REFUSAL, -1), word_of(REFUSAL), -1)
     body = b"".join(exchange.answer_parts)
     if exchange.route.needs_model:
         failure = failure_of_answer(exchange.way.dialect, exchange.answer_status, exchange.answer_headers, body)
@@ -183,24 +192,36 @@ def after_answer(exchange: Exchange) -> Candidate | None:
         failure = failure_of_status(exchange.answer_status)
     if failure == 0:
         report(exchange, 0, -1)
-        return None
+        return stay(exchange, "the request would be as wrong elsewhere")
     exchange.failure = failure
     wait = asked_wait(exchange.answer_headers, body, time())
     report(exchange, failure, wait)
-    return next_place(exchange, failure, wait)
+    said = word_of(failure) if failure & ELSEWHERE else "upstream_error"
+    return noted(exchange, next_place(exchange, failure, wait), said, wait)
+
+
+def noted(exchange: Exchange, following: Candidate | None, error: str, wait: int) -> Candidate | None:
+    """Return the place that follows a failed attempt, and note how that ended, where the call is to be explained."""
+    if exchange.trace is not None:
+        exchange.trace.failed(exchange, error, wait)
+    return following
 
 
 def next_place(exchange: Exchange, failure: int, wait: int) -> Candidate | None:
     """Return where the call is tried again, in `exchange.pause` nanoseconds; None if it is not to be."""
     rule = exchange.retries
     exchange.pause = 0
-    if failure == LOST or exchange.tried > rule.max or not (failure == RESET or rule.on & failure):
-        return None
+    if failure == LOST:
+        return stay(exchange, "the failure says nothing of the provider")
+    if exchange.tried > rule.max:
+        return stay(exchange, "there were as many attempts as retries.max allows")
+    if not (failure == RESET or rule.on & failure):
+        return stay(exchange, "retries.on does not have this failure")
     if exchange.upload is not None and exchange.upload.moved:
-        return None  # What was sent on is not there any more.
+        return stay(exchange, "what was sent on of the form is not there any more")
     now = monotonic_ns()
     if now >= exchange.deadline(exchange.timeouts.total):
-        return None
+        return stay(exchange, "the call has no time left")
     metrics = exchange.runtime.shared.metrics
     before: Candidate = exchange.target
     if failure & ELSEWHERE:  # Nothing is in trouble that a budget would have to spare.
@@ -213,9 +234,9 @@ def next_place(exchange: Exchange, failure: int, wait: int) -> Candidate | None:
             rule.budget.give_back()
     else:
         metrics.add(NO_BUDGET, 1)
-        return None
+        return stay(exchange, "the budget of retries is used up")
     if place is None:
-        return None
+        return stay(exchange, "no other place is in service, or will be soon enough")
     metrics.add(RETRIES[word_of(failure)], 1)
     if place is not before:
         metrics.add(FAILOVERS, 1)

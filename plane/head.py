@@ -11,6 +11,7 @@ from plane.http1.framing import (
     AUTHORIZATION,
     CONTENT_LENGTH,
     EXPECT,
+    EXPLAIN,
     HOST,
     MAX_FIELDS,
     MAX_HEAD,
@@ -19,6 +20,7 @@ from plane.http1.framing import (
     REQUEST_ID,
     kind_of,
 )
+from plane.trace import Trace
 
 __all__ = ["bad_host", "over_bounds", "take_absolute", "take_field", "take_url", "too_large", "wrong_target"]
 
@@ -46,11 +48,19 @@ def take_field(exchange: Exchange, name: bytes, value: bytes) -> int:
         exchange.expects_continue = value.lower() == b"100-continue"
     elif kind == REQUEST_ID:
         exchange.request_id = value
-    elif kind == PATIENCE:
-        exchange.patience = int(value) * MILLISECOND if value.isdigit() and len(value) < 10 else -1
-        if exchange.patience == 0:
-            exchange.patience = -1
+    elif kind >= PATIENCE:  # The rare ones behind one test.
+        take_wish(exchange, kind, value)
     return kind
+
+
+def take_wish(exchange: Exchange, kind: int, value: bytes) -> None:
+    """Keep what a field says that few callers send: how long the call may take, and that it is to be explained."""
+    if kind == EXPLAIN:
+        exchange.trace = Trace() if value == b"1" else None
+        return
+    exchange.patience = int(value) * MILLISECOND if value.isdigit() and len(value) < 10 else -1
+    if exchange.patience == 0:
+        exchange.patience = -1
 
 
 def take_url(exchange: Exchange, url: bytes) -> None:

@@ -10,6 +10,7 @@ from time import monotonic_ns, time_ns
 
 from core.usage import Detail, UsageEvent
 from plane.exchange import Exchange
+from plane.explain import explained
 from plane.measure import count_unrecorded, measure_phases
 from plane.usage import Usage
 
@@ -44,6 +45,9 @@ def record(exchange: Exchange) -> None:
     target = exchange.target
     model = exchange.model
     requested = exchange.model_name if model is not None and model.is_wildcard else ""
+    detail = detail_of(usage, requested) if requested or (usage is not None and has_detail(usage)) else None
+    if exchange.trace is not None:
+        detail = explained(exchange, detail)
     ledger.append(
         UsageEvent(
             ledger.next_event_id(),
@@ -73,7 +77,7 @@ def record(exchange: Exchange) -> None:
             "https" if exchange.downstream.secure else "http",
             exchange.cost,
             exchange.price,
-            detail_of(usage, requested) if requested or (usage is not None and has_detail(usage)) else None,
+            detail,
         )
     )
 

@@ -41,6 +41,7 @@ cdef class Consumer:
     cdef public object models
     cdef public tuple beginnings
     cdef public object limits
+    cdef public bint explain
     cdef public RateLimit rate
     cdef public ConcurrencyLimit concurrency
     cdef public Tally tally

@@ -123,14 +123,22 @@ def field_of(name: str) -> bytes:
 class Consumer:
     """Who calls: the models it may use (None: all) and its limits; bound to cells and a tally at first sight.
 
-    beginnings: how the names of further models begin that it may use.
+    beginnings: how the names of further models begin that it may use. explain: it may have its calls explained.
     """
 
-    def __init__(self, name: str, models: frozenset[str] | None, limits: Any, beginnings: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        name: str,
+        models: frozenset[str] | None,
+        limits: Any,
+        beginnings: tuple[str, ...] = (),
+        explain: bool = False,
+    ) -> None:
         self.name = name
         self.models = models
         self.beginnings = beginnings
         self.limits = limits
+        self.explain = explain
         self.rate: Any = None
         self.concurrency: Any = None
         self.tally: Any = None

@@ -47,6 +47,7 @@ class Sticky:
     """
 
     def __init__(self, by: str) -> None:
+        self.by = by
         kind, _, name = by.partition(":")
         self.kind = kind
         self.header = name.lower().encode()

@@ -40,7 +40,8 @@ MAX_ANSWER_FIELDS = 128
     CONNECTION,
     HOP,
     PATIENCE,
-) = range(12)
+    EXPLAIN,
+) = range(13)
 
 HOP_BY_HOP = frozenset(
     [
@@ -81,6 +82,7 @@ KINDS = _spellings(
         b"content-type": CONTENT_TYPE,
         b"connection": CONNECTION,
         b"x-headgate-timeout-ms": PATIENCE,
+        b"x-headgate-explain": EXPLAIN,
         **dict.fromkeys(HOP_BY_HOP - {b"connection"}, HOP),
         # Known to be nothing special, so that the fields most requests and answers carry need one look-up as well.
         **dict.fromkeys([b"server", b"date", b"user-agent", b"accept", b"accept-encoding", b"vary"], OTHER),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
+from core.money import usd
 from plane.charge import cost_of
 from plane.exchange import Exchange
 from plane.runtime import Target
@@ -47,13 +48,23 @@ class Cheapest:
 
     def rank(self, targets: list[Target], exchange: Exchange) -> list[Target]:
         """Return the targets to try, best first."""
-        usage = Usage(len(exchange.body) // 4, min(bound_of(exchange.body), USUAL_OUTPUT))
+        usage = expected(exchange)
         costs = {
             target: cost_of(target.price, usage) if target.price is not None else None
             for target in targets
             if target.weight > 0
         }
         return sorted(costs, key=lambda target: (costs[target] is None, costs[target] or 0))
+
+    def figures(self, target: Target, exchange: Exchange) -> dict[str, str | int | float]:
+        """Return what a call is estimated to cost at a target."""
+        cost = cost_of(target.price, expected(exchange)) if target.price is not None else None
+        return {"estimated_usd": usd(cost) if cost is not None else "unpriced"}
+
+
+def expected(exchange: Exchange) -> Usage:
+    """Return what a call is estimated to use."""
+    return Usage(len(exchange.body) // 4, min(bound_of(exchange.body), USUAL_OUTPUT))
 
 
 def bound_of(body: bytes) -> int:

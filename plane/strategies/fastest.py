@@ -12,6 +12,8 @@ from plane.runtime import Target
 
 __all__ = ["Fastest", "Options", "build"]
 
+MILLISECOND = 1_000_000
+
 
 class Options(Struct, frozen=True, forbid_unknown_fields=True):
     """Fastest has no options."""
@@ -46,6 +48,11 @@ class Fastest:
             ranked.remove(first)
             ranked.insert(0, first)
         return ranked
+
+    def figures(self, target: Target, _: Exchange) -> dict[str, str | int | float]:
+        """Return how soon a target begins to answer, 0 where it was never measured, and how busy it is."""
+        wait = target.latency.score(monotonic_ns()) / MILLISECOND
+        return {"first_byte_ms": round(wait, 3), "in_flight": target.in_flight}
 
 
 def build(_: Options) -> Fastest:

@@ -11,7 +11,8 @@ from control.calls import Call, Calls, call_of, find
 from control.log import Log
 from control.segments import Segments, segments_in
 from core.explanation import Attempt, Candidate, Explanation, Limit, Passage, PassedOver
-from core.model import Config
+from core.model import Config, Price
+from core.price_list import PriceRow
 from core.snapshot import Snapshot, build
 from core.usage import Detail, UsageEvent
 from tests.ledgers import records_of
@@ -107,6 +108,18 @@ def test_the_cost_of_a_plain_event_is_told_by_the_prices_of_the_active_config() 
         ("output", 100, "0.001500000"),
     ]
     assert (call.bill.cost, call.unbilled) == ("0.002070000", "")
+
+
+def test_the_cost_of_a_name_of_a_wildcard_is_told_by_the_list_of_its_provider() -> None:
+    providers = {"p": {"dialect": "openai", "base_url": "http://p.test/v1"}}
+    models = {"p/*": {"targets": [{"provider": "p", "model": "*"}]}}
+    config = msgspec.convert({"providers": providers, "models": models}, Config)
+    rows = [PriceRow(("real",), price=Price(**RATES, source="list"))]  # type: ignore[arg-type]
+    used = USED | {"model": "p/*", "target": "p/*", "price": "list"}
+    call = call_of(event(1, **used, detail=Detail(requested="p/real")), build(config, 1, {"p": rows}))
+    assert call.bill is not None
+    assert (call.bill.cost, call.bill.price) == ("0.002070000", "list")
+    assert "  model       p/*, asked for as p/real" in told(call)
 
 
 @pytest.mark.parametrize(
