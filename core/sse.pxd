@@ -51,5 +51,8 @@ cdef int _key(
 ) noexcept
 cdef bint _is_event_line(const unsigned char* text, Py_ssize_t at, Py_ssize_t end) noexcept
 cdef int _data_line(const unsigned char* text, Py_ssize_t at, Py_ssize_t end) noexcept
+@cython.locals(at=Py_ssize_t)
 cdef bint _is_content(bytes event) except -1
+@cython.locals(text="const unsigned char*", end=Py_ssize_t, data=bytes)
+cdef bytes _data_of(bytes event)
 cdef bytes _part(bytes text, tuple span)

@@ -329,6 +329,7 @@ def test_a_name_counts_for_its_own_event_only_and_only_with_data():
         (b"", False),
         (b": ping\n\n", False),
         (b'data: {"choices":[{"delta":{"role":"assistant","content":""}}]}\n\n', False),
+        (b'data: {"choices":[{"index":0,"delta":{"content":"","refusal":null}}]}\n\n', False),
         (b'data: {"choices":[],"prompt_filter_results":[]}\n\n', False),
         (b'data: {"choices":[{"delta":{"content":"Hi"}}]}\n\n', True),
         (b'data: {"choices":[{"delta":{"tool_calls":[{"index":0}]}}]}\n\n', True),
