@@ -7,9 +7,14 @@ cimport cython
 )
 cpdef list scan(bytes body, tuple wanted)
 @cython.locals(
-    text="const unsigned char*", size=Py_ssize_t, at=Py_ssize_t, start=Py_ssize_t, end=Py_ssize_t, token=bytes
+    text="const unsigned char*", size=Py_ssize_t, at=Py_ssize_t, start=Py_ssize_t, end=Py_ssize_t, length=Py_ssize_t
 )
 cpdef tuple last_member(bytes body, bytes key)
+@cython.locals(
+    text="const unsigned char*", name="const unsigned char*", length=Py_ssize_t, at=Py_ssize_t, same=Py_ssize_t
+)
+cpdef Py_ssize_t last_key(bytes body, bytes key, Py_ssize_t start, Py_ssize_t end) except -2
+@cython.locals(text="const unsigned char*", start=Py_ssize_t, end=Py_ssize_t)
 cpdef bytes replace(bytes body, tuple span, bytes new)
 @cython.locals(text="const unsigned char*", end=Py_ssize_t, last=Py_ssize_t, comma=bytes)
 cpdef bytes insert_member(bytes body, bytes member)

@@ -1,10 +1,10 @@
 cimport cython
 
+from plane.dialects._openai_counts cimport Counts
 from plane.usage cimport Usage
 
-cdef long long LIMIT
 
-
-cdef long long bounded(object count)
-@cython.locals(is_chat=bint, taken="long long", given="long long", total="long long", reasoning="long long", cached="long long", usage=Usage)
+@cython.locals(counts=Counts, usage=Usage)
 cpdef Usage usage_of(object counted, bint reasoning_counted=*, str service_tier=*)
+@cython.locals(counts=Counts)
+cpdef Counts counts_at(bytes text, Py_ssize_t start, Py_ssize_t end)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from msgspec import Struct
+from msgspec.json import Decoder
 
+from plane.dialects._openai_counts import Counts
 from plane.usage import Usage
 
-__all__ = ["Counted", "usage_of"]
-
-LIMIT = 1 << 40
-"""A count from here on is no count of tokens."""
+__all__ = ["Counted", "counts_at", "usage_of"]
 
 
 class InputDetails(Struct, gc=False):
@@ -53,39 +52,28 @@ class Counted(Struct):
     prompt_audio_seconds: int | None = None
 
 
-def bounded(count: int | None) -> int:
-    """Return a token count that can be added up: what is absent, negative or absurd counts as nothing."""
-    return count if count is not None and 0 <= count < LIMIT else 0
+COUNTED: Decoder[Counted | None] = Decoder(Counted | None)
 
 
 def usage_of(counted: Counted, reasoning_counted: bool = True, service_tier: str = "") -> Usage:
-    """Return what an answer says it used.
-
-    reasoning_counted: as of `Options`; where the total says that reasoning comes on top, it does.
-    """
-    is_chat = counted.input_tokens is None
-    into = counted.prompt_tokens_details or counted.input_tokens_details or counted.input_token_details
-    out = counted.completion_tokens_details or counted.output_tokens_details
-    taken = bounded(counted.prompt_tokens if is_chat else counted.input_tokens)
-    given = bounded(counted.completion_tokens if is_chat else counted.output_tokens)
-    total = bounded(counted.total_tokens)
-    reasoning = bounded(out.reasoning_tokens) if out is not None else 0
-    if reasoning and (total == taken + given + reasoning or (not reasoning_counted and total != taken + given)):
-        given += reasoning
-    cached = bounded(into.cached_tokens) if into is not None else 0
-    if cached == 0:
-        cached = bounded(counted.prompt_cache_hit_tokens) or bounded(counted.cached_tokens)
-    # PERF: the rest is set, not passed: arguments by name are a dict each time.
-    usage = Usage(taken, given, min(cached, taken), min(reasoning, given))
+    """Return what an answer says it used. reasoning_counted: as of `Options`."""
+    counts = Counts()
+    counts.take(counted)
+    usage = counts.usage(reasoning_counted)
     usage.service_tier = service_tier
-    if into is not None:
-        usage.cache_write_5m = min(bounded(into.cache_write_tokens), taken - usage.cache_read)
-        usage.audio_in = min(bounded(into.audio_tokens), taken)
-        usage.image_in = min(bounded(into.image_tokens), taken - usage.audio_in)
-    if out is not None:
-        usage.audio_out = min(bounded(out.audio_tokens), given)
-        usage.image_out = min(bounded(out.image_tokens), given - usage.audio_out)
-    if counted.prompt_audio_seconds is not None:
-        usage.milliseconds = bounded(counted.prompt_audio_seconds) * 1000
-    usage.server_tools = bounded(counted.num_search_queries)
     return usage
+
+
+def counts_at(text: bytes, start: int, end: int) -> Counts | None:
+    """Return what the `usage` of an answer counts, None if it is null; msgspec.MsgspecError if it is no such object.
+
+    start, end: its span in `text`.
+    """
+    counts = Counts()
+    if not counts.read(text, start, end) or counts.is_silent():
+        counted = COUNTED.decode(text[start:end])
+        if counted is None:
+            return None
+        counts = Counts()
+        counts.take(counted)
+    return counts

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from core.errors import GatewayError
-from core.splice import insert_member, last_member, replace, scan
+from core.splice import insert_member, last_key, last_member, replace, scan
 from core.sse import EventScan
 from plane.canonical import Fault
 from plane.dialect import Dialect, Operation
@@ -21,7 +21,7 @@ from plane.dialects._openai_answers import read_fault
 from plane.dialects._openai_chat import OpenAIChat
 from plane.dialects._openai_embeddings import OpenAIEmbeddings
 from plane.dialects._openai_media import other_usage
-from plane.dialects._openai_usage import Counted, usage_of
+from plane.dialects._openai_usage import counts_at
 from plane.dialects._openai_wire import Options, error_body
 from plane.dialects._reranking import Reranking
 from plane.exchange import Exchange
@@ -85,7 +85,6 @@ class OpenAI(Dialect):
             "rerank": Reranking(echoes=True),
         }
         self.asked = msgspec.json.Decoder(Asked)
-        self.counted: msgspec.json.Decoder[Counted | None] = msgspec.json.Decoder(Counted | None)
 
     def credential_line(self, secret: str) -> bytes:
         """Return the header line that carries a provider's credential."""
@@ -151,25 +150,27 @@ class OpenAI(Dialect):
 
     def usage(self, exchange: Exchange) -> Usage | None:
         """Return what the upstream says the call used; None where it does not say, or was cut short."""
-        counted: Counted | None = None
+        counts = None
         tier = b""
         try:
             if exchange.scan is not None:
                 said = exchange.scan.usage
                 if said and (exchange.answer_ended or exchange.scan.done):
                     spans = scan(said, (USAGE, TIER))
-                    counted = self.counted.decode(said[spans[0][0] : spans[0][1]])
+                    counts = counts_at(said, spans[0][0], spans[0][1])
                     tier = said[spans[1][0] : spans[1][1]] if spans[1][0] >= 0 else b""
             elif exchange.reply and exchange.answer_status < 300:
                 start, end = last_member(exchange.reply, USAGE)
                 if start >= 0:
-                    counted = self.counted.decode(exchange.reply[start:end])
+                    counts = counts_at(exchange.reply, start, end)
                     tier = tier_of(exchange.reply, end)
         except (msgspec.MsgspecError, GatewayError, RecursionError, UnicodeDecodeError):
             return None  # An answer that is not JSON says nothing of its usage; it is relayed all the same.
-        if counted is None or counted.prompt_tokens is None:
-            return other_usage(exchange, counted)
-        usage = usage_of(counted, reasoning_counted=self.can.reasoning_counted)
+        if counts is None:
+            return other_usage(exchange, None)
+        if counts.is_silent():
+            return other_usage(exchange, counts.decoded)
+        usage: Usage = counts.usage(self.can.reasoning_counted)
         if usage.cache_read == 0 and exchange.answer_headers is not None:
             usage.cache_read = min(cached_by_field(exchange.answer_headers), usage.input_total)
         if tier and tier not in USUAL_TIERS:
@@ -192,7 +193,7 @@ class OpenAI(Dialect):
 
 def tier_of(reply: bytes, after: int) -> bytes:
     """Return the JSON of an answer's service tier, b"" if none stands behind its usage, where OpenAI writes it."""
-    at = reply.find(b'"service_tier"', after)
+    at = last_key(reply, TIER, after, len(reply))
     if at < 0:
         return b""
     start = reply.find(b'"', at + 14)
