@@ -116,6 +116,7 @@ class Compiler:
         self.probed: set[Candidate] = set()
         self.limits_read: set[Limits] = set()
         self.homes: dict[tuple[str, str], Home] = {}
+        self.gives_ids = False
         self.files = ("", "")
         self.max_file = 0
 
@@ -179,6 +180,7 @@ class Compiler:
             self.homes,
             self.files,
             wildcards,
+            self.gives_ids,
         )
 
     def callers(self) -> dict[str, Dialect]:
@@ -265,6 +267,9 @@ class Compiler:
         elif config.files:
             self.files = (name, vendor.credentials[0].mark)
             self.max_file = self.read(parse_size, config.max_file, f"{path}.max_file")
+            self.gives_ids = True
+        if any(way.operation.keeps and not (way.operation.pinned or way.translates) for way in vendor.ways.values()):
+            self.gives_ids = True
         if not any(way.operation.pinned for way in vendor.ways.values()):
             return
         timeouts, rule = self.timeouts(Timeouts(), path), self.retry_rule(Retries(), path, CONNECT)

@@ -4,7 +4,7 @@ from plane.exchange cimport Exchange
 from plane.runtime cimport Consumer, Model, Route, Runtime
 
 
-@cython.locals(parts=list, route=Route)
+@cython.locals(parts=list, route=Route, runtime=Runtime)
 cpdef decode(Exchange exchange)
 @cython.locals(runtime=Runtime, model=Model)
 cpdef Model model_of(Exchange exchange)

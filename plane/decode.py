@@ -19,13 +19,15 @@ def decode(exchange: Exchange) -> None:
     parts = exchange.body_parts
     exchange.body = parts[0] if len(parts) == 1 else b"".join(parts)
     exchange.body_parts = []
-    if exchange.route.needs_model:
-        if MARK in exchange.body:
+    route = exchange.route
+    runtime = exchange.runtime
+    if route.needs_model:
+        if (runtime.gives_ids or route.pinned) and exchange.body.find(MARK) >= 0:
             unwrap(exchange)
-        if exchange.route.pinned:
+        if route.pinned:
             find_home(exchange)
             return
-        exchange.route.dialect.read(exchange)
+        route.dialect.read(exchange)
         exchange.model = model_of(exchange)
 
 

@@ -104,4 +104,5 @@ cdef class Runtime:
     cdef public dict parts
     cdef public object shared
     cdef public bytes mark
+    cdef public bint gives_ids
     cdef public object voices

@@ -268,7 +268,8 @@ class Site:
     candidates: all targets and endpoints. groups: the endpoints of each upstream. voices: render errors where no route
     has been matched. origins: all that the candidates lead to. cares: `plane.care.Care` of models and upstreams.
     watches: what is probed (`plane.probes.Watch`). rules: for retries, all of them. homes: (provider, mark) ->
-    `plane.kept.Home`; files: which of them keeps what belongs to no model, ("", "") if none does.
+    `plane.kept.Home`; files: which of them keeps what belongs to no model, ("", "") if none does. gives_ids: callers
+    get ids of what is kept, so that the bodies of their calls are looked through for some.
     """
 
     def __init__(
@@ -286,6 +287,7 @@ class Site:
         homes: Mapping[tuple[str, str], Any],
         files: tuple[str, str],
         wildcards: Any,
+        gives_ids: bool,
     ) -> None:
         self.rows = rows
         self.secrets = secrets
@@ -298,6 +300,7 @@ class Site:
         self.voices = voices
         self.homes = homes
         self.files = files
+        self.gives_ids = gives_ids
         self.cares = cares
         self.watches = watches
         self.rules = rules
@@ -365,6 +368,7 @@ class Runtime:
         self.parts = parts
         self.shared: Any = None
         self.mark = b"x-headgate-config: %b\r\n" % snapshot.digest[:12].encode()
+        self.gives_ids = site.gives_ids
         self.voices = site.voices
 
     def bind(self, shared: Any) -> Steps[None]:
