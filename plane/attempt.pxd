@@ -14,9 +14,12 @@ cdef int CONNECT, ELSEWHERE, MAX_BYTES, MAX_EVENTS, REFUSAL, RESET
 cpdef UpstreamConnection enter(Exchange exchange, Candidate candidate)
 @cython.locals(rule=RetryRule, replayable=bint, head=bytes, body=bytes)
 cpdef send(Exchange exchange, Candidate candidate, UpstreamConnection connection)
-cpdef bint is_answered(Exchange exchange)
-cpdef bint is_held(Exchange exchange) except -1
+cpdef bint arrive(Exchange exchange) except -1
+cdef bint may_fail_unseen(Exchange exchange) except -1
+cdef hold(Exchange exchange)
+@cython.locals(rule=RetryRule)
+cpdef bint is_judged(Exchange exchange) except -1
 @cython.locals(scan=StreamScan, data=bytes)
-cpdef bint gather(Exchange exchange) except -1
+cdef bint gather(Exchange exchange) except -1
 @cython.locals(candidate=Candidate, connection=UpstreamConnection)
 cpdef leave(Exchange exchange)

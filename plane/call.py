@@ -5,13 +5,12 @@ from __future__ import annotations
 from time import monotonic_ns
 
 from core.errors import GatewayError
-from plane.attempt import enter, is_answered, is_held, leave, send
+from plane.attempt import arrive, enter, is_judged, leave, send
 from plane.exchange import Exchange
 from plane.failover import after_answer, after_error, first, re_enter, report
 from plane.failure import LOST
-from plane.hold import hold
+from plane.hold import judge
 from plane.http1.connect import acquire
-from plane.upload import forward
 
 __all__ = ["call"]
 
@@ -29,11 +28,11 @@ async def call(exchange: Exchange) -> None:
             if connection is None:
                 connection = await acquire(place.pool, exchange, exchange.timeouts)
             send(exchange, place, connection)
-            while not is_answered(exchange):
-                if exchange.upload is not None:
-                    forward(exchange)
+            exchange.move_by(arrive)
+            while not exchange.moved:
                 await exchange
-            refused = is_held(exchange) and await hold(exchange)
+            exchange.move_by(None)
+            refused = is_judged(exchange) and judge(exchange)
         except GatewayError as error:
             following = after_error(exchange, error)
             leave(exchange)

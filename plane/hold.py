@@ -1,8 +1,6 @@
-"""Holding a stream back until it says something, so that one which fails before that can be answered by another.
+"""What an answer tells before its caller gets any of it: that it failed, or that it refuses.
 
-Providers begin their streams with events that say nothing yet, and may end them there with an error. Until the first
-event with content no status has been sent: the call can go to the next place, or its caller get a true 4xx or 5xx.
-Afterwards it never changes places.
+Only of a stream that is held back (`plane.attempt`) can it still be heard that it failed.
 """
 
 from __future__ import annotations
@@ -13,16 +11,14 @@ import msgspec
 from msgspec import Struct
 
 from core.errors import GatewayError
-from plane.attempt import gather
 from plane.canonical import Fault, fault_error
 from plane.clean import without
 from plane.exchange import Exchange
 from plane.failure import REFUSAL, failure_of_fault, is_ours, refused_credential
 from plane.fault_words import Said, said_in, status_of
-from plane.kept import follow
 from plane.refusal import refuses
 
-__all__ = ["hold"]
+__all__ = ["judge"]
 
 DATA = re.compile(rb"^data: ?([^\r\n]*)", re.MULTILINE)
 
@@ -55,26 +51,14 @@ class Told(Struct, gc=False):
 _told = msgspec.json.Decoder(Told)
 
 
-async def hold(exchange: Exchange) -> bool:
-    """Take in the stream until it says something, ends, or too much of it would have to be held.
+def judge(exchange: Exchange) -> bool:
+    """Tell whether the answer refuses, and another target is to be asked then; a stream is held back no longer.
 
-    Tells whether the answer refuses and another target is to be asked then; raises GatewayError with what the stream
-    says if it tells of an error first.
+    Raises GatewayError with what the stream says if it told of an error before anything else.
     """
-    if not exchange.answer_streams:
+    if not exchange.is_held:
         return refuses(exchange)
-    way = exchange.way
-    exchange.scan = exchange.translation.stream() if way.translates else follow(exchange)
-    exchange.is_held = True
-    if exchange.upstream is not None:
-        exchange.upstream.await_content()
-    try:
-        exchange.move_by(gather)
-        while not exchange.moved:
-            await exchange
-    finally:
-        exchange.move_by(None)
-        exchange.is_held = False
+    exchange.is_held = False
     if exchange.scan.error and not exchange.scan.content:
         raise fault_of(exchange)
     return exchange.retries.on & REFUSAL != 0 and refuses(exchange)
