@@ -168,6 +168,11 @@ class Dialect:
         """Return what a call that passed through used; None where the upstream did not say, or was cut short."""
         raise NotImplementedError
 
+    def with_cost(self, exchange: Exchange) -> bytes:
+        """Return the terminal bytes of a stream, its `tail`, with what the call cost, where the dialect can say it."""
+        tail: bytes = exchange.tail
+        return tail
+
     def read_fault(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Fault:
         """Return what a provider's error answer says; of any body, also one that is not the dialect's."""
         raise NotImplementedError

@@ -50,6 +50,7 @@ cdef class Exchange(Timed):
     cdef public bint is_http10
     cdef public long long patience
     cdef public object trace
+    cdef public bint tells_cost
     cdef public list body_parts
     cdef public long long body_size
     cdef public long long body_limit

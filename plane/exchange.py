@@ -76,7 +76,8 @@ class Exchange(Timed):
     door: `path` and `query` are raw bytes of the request target; `started` is monotonic nanoseconds; `credential` is
     what the caller sent as key, b"" if nothing; `content_length` -1 if unknown; `body_ns` was spent waiting
     for the body; `patience` is how many nanoseconds the caller gives the call, 0 where it does not say, -1 where that
-    is no number; `trace` takes notes (`plane.trace.Trace`) of a call that is to be explained, else None.
+    is no number; `trace` takes notes (`plane.trace.Trace`) of a call that is to be explained, else None;
+    `tells_cost`: the caller wants to be told what a stream cost.
     shed: `gauge` is what the request is counted in, None while it is not; `held` is how many bytes of it are, and
     `tally` counts them for its consumer.
     admit: `holding` is the concurrency limit to release, if any; `limit` is -1 where no rate applies.
@@ -119,6 +120,7 @@ class Exchange(Timed):
     is_http10: bool
     patience: int
     trace: Any
+    tells_cost: bool
     body_size: int
     body_complete: bool
     body_ns: int

@@ -3,7 +3,7 @@ cimport cython
 from plane.exchange cimport Exchange
 from plane.http1.framing cimport kind_of
 
-cdef int API_KEY, AUTHORIZATION, CONTENT_LENGTH, EXPECT, EXPLAIN, HOST, PATIENCE, REQUEST_ID
+cdef int API_KEY, AUTHORIZATION, CONTENT_LENGTH, EXPECT, EXPLAIN, HOST, PATIENCE, REQUEST_ID, TELL_COST
 cdef int SLASH, SPACE
 cdef long long MAX_FIELDS, MAX_HEAD, MAX_URL, MILLISECOND
 

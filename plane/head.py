@@ -18,6 +18,7 @@ from plane.http1.framing import (
     MAX_URL,
     PATIENCE,
     REQUEST_ID,
+    TELL_COST,
     kind_of,
 )
 from plane.trace import Trace
@@ -54,9 +55,12 @@ def take_field(exchange: Exchange, name: bytes, value: bytes) -> int:
 
 
 def take_wish(exchange: Exchange, kind: int, value: bytes) -> None:
-    """Keep what a field says that few callers send: how long the call may take, and that it is to be explained."""
+    """Keep what a field says that few callers send: how long the call may take, and what is to be told of it."""
     if kind == EXPLAIN:
         exchange.trace = Trace() if value == b"1" else None
+        return
+    if kind == TELL_COST:
+        exchange.tells_cost = value == b"1"
         return
     exchange.patience = int(value) * MILLISECOND if value.isdigit() and len(value) < 10 else -1
     if exchange.patience == 0:

@@ -36,3 +36,5 @@ def settle(exchange: Exchange) -> None:
             if usage is not None:
                 exchange.usage = usage
                 charge(exchange, exchange.target, usage)
+            if exchange.tells_cost and exchange.committed and exchange.scan is not None and exchange.error == "":
+                exchange.tail = exchange.route.dialect.with_cost(exchange)

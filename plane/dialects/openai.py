@@ -14,11 +14,12 @@ from msgspec import Struct
 from core.errors import GatewayError
 from core.splice import insert_member, last_key, last_member, replace, scan
 from core.sse import EventScan
-from plane.canonical import Fault
+from plane.canonical import Fault, Request
 from plane.dialect import Dialect, Operation
 from plane.dialects._kept import FILES
 from plane.dialects._openai_answers import read_fault
 from plane.dialects._openai_chat import OpenAIChat
+from plane.dialects._openai_cost import with_cost
 from plane.dialects._openai_embeddings import OpenAIEmbeddings
 from plane.dialects._openai_media import other_usage
 from plane.dialects._openai_usage import counts_at
@@ -121,7 +122,8 @@ class OpenAI(Dialect):
             options = spans[2]
             text = body[options[0] : options[1]] if options[0] >= 0 else b""
             switched = with_usage(text)
-            exchange.strip_usage = switched != text
+            # A chunk that is to say what the call cost cannot leave before that is known.
+            exchange.strip_usage = switched != text or exchange.tells_cost
             exchange.edits = [spans[0], options, switched]
 
     def write(self, exchange: Exchange, target: Target) -> bytes:
@@ -176,6 +178,15 @@ class OpenAI(Dialect):
         if tier and tier not in USUAL_TIERS:
             usage.service_tier = tier[1:-1].decode("latin-1")[:32]
         return usage
+
+    def read_head(self, exchange: Exchange, request: Request) -> None:
+        """Ask for the usage where its chunk is to say what the call cost."""
+        if exchange.tells_cost:
+            request.usage_wanted = True
+
+    def with_cost(self, exchange: Exchange) -> bytes:
+        """Return the terminal bytes of a stream with the cost in the chunk that tells the usage."""
+        return with_cost(exchange) if exchange.route.operation.kind in COUNTED else exchange.tail
 
     def read_fault(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Fault:
         """Return what a provider's error answer says."""

@@ -41,7 +41,8 @@ MAX_ANSWER_FIELDS = 128
     HOP,
     PATIENCE,
     EXPLAIN,
-) = range(13)
+    TELL_COST,
+) = range(14)
 
 HOP_BY_HOP = frozenset(
     [
@@ -83,6 +84,7 @@ KINDS = _spellings(
         b"connection": CONNECTION,
         b"x-headgate-timeout-ms": PATIENCE,
         b"x-headgate-explain": EXPLAIN,
+        b"x-headgate-include-cost": TELL_COST,
         **dict.fromkeys(HOP_BY_HOP - {b"connection"}, HOP),
         # Known to be nothing special, so that the fields most requests and answers carry need one look-up as well.
         **dict.fromkeys([b"server", b"date", b"user-agent", b"accept", b"accept-encoding", b"vary"], OTHER),
