@@ -18,7 +18,7 @@ from control.access import AccessLog
 from control.feed import Feed
 from control.intake import Intake
 from control.publish import Publisher
-from core.metrics import BOUNDS, WORKER, slots
+from core.metrics import BOUNDS, TARGET, TARGET_COUNTERS, WORKER, slots
 from core.money import NANO
 from core.tally import CallRow
 
@@ -144,6 +144,7 @@ class Exposition:
     def collect(self) -> Iterator[Any]:
         """Yield every metric."""
         yield from self.worker_metrics()
+        yield from self.target_metrics()
         families = {metric.name: family(metric.name, metric.kind, metric.help, metric.labels) for metric in DERIVED}
         for key, row in self.tally.calls.items():
             add_call(families, key, row)
@@ -169,6 +170,21 @@ class Exposition:
                 else:
                     last = first + metric.width - 1
                     add_histogram(found, values, counts.totals[first:last], counts.totals[last])
+            yield found
+
+    def target_metrics(self) -> Iterator[Any]:
+        """Yield what workers count of each target, all of them together."""
+        gauges = self.feed.counts.target_gauges()
+        first = 0
+        for metric in TARGET:
+            labels = ("target", metric.label) if metric.label else ("target",)
+            found = family(metric.name, metric.kind, metric.help, labels)
+            is_gauge = metric.kind == "gauge"
+            at = first - TARGET_COUNTERS if is_gauge else first
+            for name, row in sorted((gauges if is_gauge else self.feed.counts.targets).items()):
+                for value, count in zip(metric.values, row[at : at + len(metric.values)], strict=True):
+                    found.add_metric([name, value] if metric.label else [name], count)
+            first += len(metric.values)
             yield found
 
     def add_names(self, families: Mapping[str, Any]) -> None:

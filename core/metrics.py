@@ -12,7 +12,24 @@ from zlib import crc32
 
 from msgspec import Struct
 
-__all__ = ["BOUNDS", "CODES", "LAYOUT", "SIZE", "WORKER", "Metric", "Series", "series", "slot", "slots"]
+__all__ = [
+    "BOUNDS",
+    "CODES",
+    "LAYOUT",
+    "MAX_TARGETS",
+    "OTHER",
+    "SIZE",
+    "TARGET",
+    "TARGET_COUNTERS",
+    "TARGET_FAILURES",
+    "TARGET_SIZE",
+    "WORKER",
+    "Metric",
+    "Series",
+    "series",
+    "slot",
+    "slots",
+]
 
 BOUNDS = (
     *(50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000),
@@ -46,6 +63,9 @@ class Metric(Struct, frozen=True):
         """Return the slots of one series; a histogram has one for each bucket, the last without bound, and the sum."""
         return len(BOUNDS) + 2 if self.kind == "histogram" else 1
 
+
+PLACE_STATES = ("closed", "open", "half_open", "cooling", "quarantined", "down")
+TARGET_FAILURES = ("connect", "reset", "timeout", "credential", "429", "5xx", "context_length", "refusal")
 
 WORKER = (
     Metric(
@@ -107,7 +127,7 @@ WORKER = (
         "counter",
         "Attempts after the first, by how the one before failed.",
         "failure",
-        ("connect", "reset", "timeout", "credential", "429", "5xx", "context_length", "refusal"),
+        TARGET_FAILURES,
     ),
     Metric("headgate_failovers_total", "counter", "Those of them that went to another target, endpoint or credential."),
     Metric("headgate_retries_refused_total", "counter", "Attempts not made because the budget of retries was used up."),
@@ -118,7 +138,7 @@ WORKER = (
         "gauge",
         "Targets with each of their credentials, and endpoints, that a worker looks after, by how they are doing.",
         "state",
-        ("closed", "open", "half_open", "cooling", "quarantined", "down"),
+        PLACE_STATES,
     ),
     Metric("headgate_probes_total", "counter", "Health probes, by their answers.", "result", ("passed", "failed")),
     Metric("headgate_quarantines_total", "counter", "Refusals of a credential, which is then left alone."),
@@ -135,6 +155,33 @@ WORKER = (
     Metric("headgate_worker_resident_bytes", "gauge", "Memory of a worker that is in RAM."),
 )
 """Everything that a worker counts, in the order of its slots."""
+
+TARGET = (
+    Metric("headgate_target_attempts_total", "counter", "Attempts at a target, whichever answered in the end."),
+    Metric(
+        "headgate_target_failures_total",
+        "counter",
+        "Those of them that failed, by how.",
+        "failure",
+        TARGET_FAILURES,
+    ),
+    Metric("headgate_target_ejections_total", "counter", "Times that a breaker of the target opened."),
+    Metric(
+        "headgate_target_places",
+        "gauge",
+        "A target with each of its credentials in each model and worker, by how they are doing.",
+        "state",
+        PLACE_STATES,
+    ),
+)
+"""What a worker counts of each target and endpoint, by name, in the order of a row's columns; the gauge comes last."""
+TARGET_SIZE = sum(len(metric.values) for metric in TARGET)
+TARGET_COUNTERS = TARGET_SIZE - len(PLACE_STATES)
+"""Columns of a row, and of those the first that are counters."""
+MAX_TARGETS = 300
+"""Targets that are counted apart."""
+OTHER = "(other)"
+"""Stands for the names that have no series of their own; no name in a config can be it."""
 
 
 class Series(Struct, frozen=True):
@@ -161,7 +208,7 @@ _SLOTS = {(one.metric.name, one.value): one.slot for one in _SERIES}
 SIZE = _SERIES[-1].slot + _SERIES[-1].metric.width
 """Slots of an array."""
 
-LAYOUT = crc32(repr((BOUNDS, WORKER)).encode())
+LAYOUT = crc32(repr((BOUNDS, WORKER, TARGET)).encode())
 """Tells arrays of two builds apart."""
 
 

@@ -6,16 +6,13 @@ rows is bounded: what comes after is counted under `OTHER`.
 
 from bisect import bisect_left
 
-from core.metrics import BOUNDS
+from core.metrics import BOUNDS, OTHER
 from core.usage import Detail, UsageEvent
 
 __all__ = ["LIMITED", "OTHER", "CallRow", "ConsumerRow", "Tally"]
 
 LIMITED = {"rate_limit_exceeded": "requests", "concurrency_limit_exceeded": "concurrent"}
 """The limit of a consumer that an error code speaks of."""
-
-OTHER = "(other)"
-"""Stands for the names that have no row of their own; no name in a config can be it."""
 
 
 class CallRow:

@@ -134,11 +134,13 @@ class UsageTaken(_Frame, frozen=True):
 class Counts(_Frame, frozen=True):
     """What a worker has counted since its last report, by slot; of gauges, what they stand at.
 
-    layout: `core.metrics.LAYOUT` of the worker's build; the counts of another one mean something else.
+    layout: `core.metrics.LAYOUT` of the worker's build; the counts of another one mean something else. targets: the
+    same of each target by name, in the columns of `core.metrics.TARGET`; what has nothing to tell is left out.
     """
 
     layout: int
     counts: list[int]
+    targets: dict[str, list[int]] = {}
 
 
 Frame = Hello | Push | Need | Section | Ack | Nack | Usage | UsageTaken | Counts | Draining

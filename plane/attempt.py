@@ -39,6 +39,7 @@ def enter(exchange: Exchange, candidate: Candidate) -> UpstreamConnection | None
     exchange.reported = False
     exchange.failure = 0
     candidate.in_flight += 1
+    candidate.counts.attempts += 1
     pool: Pool = candidate.pool
     return pool.take()
 

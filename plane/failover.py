@@ -13,7 +13,7 @@ from zlib import crc32
 
 from core.breaker import PROBE
 from core.errors import GatewayError
-from core.metrics import slot, slots
+from core.metrics import TARGET_FAILURES, slot, slots
 from plane.exchange import Exchange
 from plane.failure import (
     CREDENTIAL,
@@ -37,6 +37,7 @@ SECOND = 1_000_000_000
 RETRIES = slots("headgate_retries_total")
 FAILOVERS = slot("headgate_failovers_total")
 NO_BUDGET = slot("headgate_retries_refused_total")
+KINDS = {word: kind for kind, word in enumerate(TARGET_FAILURES)}
 OUTCOMES = {
     EJECTED: slot("headgate_ejections_total"),
     COOLED: slot("headgate_cooldowns_total"),
@@ -302,23 +303,28 @@ def re_enter(exchange: Exchange, place: Candidate) -> None:
 
 
 def report(exchange: Exchange, failure: int, wait: int) -> None:
-    """Tell the health of the place how the attempt ended; once for each attempt."""
+    """Tell the counts and the health of the place how the attempt ended; once for each attempt."""
     if exchange.reported or exchange.answering is None:
         return
     exchange.reported = True
-    health: Health | None = exchange.answering.health
-    if failure & ELSEWHERE:
-        failure = 0
+    answering: Candidate = exchange.answering
+    if failure != 0 and failure != LOST:
+        answering.counts.failed(KINDS[word_of(failure)])
+        if failure & ELSEWHERE:
+            failure = 0
+    health: Health | None = answering.health
     if health is not None:
         outcome = health.leave(monotonic_ns(), failure, wait, exchange.probing)
         if outcome != 0:
             exchange.runtime.shared.metrics.add(OUTCOMES[outcome], 1)
+        if outcome == EJECTED:
+            answering.counts.ejections += 1
         if outcome in SAID:
-            log.warning(SAID[outcome], extra={"fields": {"place": exchange.answering.name}})
+            log.warning(SAID[outcome], extra={"fields": {"place": answering.name}})
 
 
 def conclude(exchange: Exchange) -> None:
-    """Tell the health of the place how the call that it answered ended."""
+    """Tell of the place how the call that it answered ended."""
     error = exchange.error
     if not error:
         failure = 0

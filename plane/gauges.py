@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic_ns
 
-from core.metrics import LAYOUT, slot
+from core.metrics import LAYOUT, OTHER, TARGET_COUNTERS, TARGET_SIZE, slot
 from core.wire import Counts
 from plane.feed import Feed
 from plane.health import STATES
@@ -61,7 +61,18 @@ class Reporter:
         """Send what has been counted since the last report; it is kept for the next one if control does not listen."""
         if self.feed.listens():
             self.look()
-            self.feed.tell(Counts(LAYOUT, self.metrics.take()))
+            self.feed.tell(Counts(LAYOUT, self.metrics.take(), self.targets()))
+
+    def targets(self) -> dict[str, list[int]]:
+        """Return the rows of all targets that have something to tell; see `core.metrics.TARGET`."""
+        states = [0] * (TARGET_SIZE - TARGET_COUNTERS)
+        rows = {name: [*counts.take(), *states] for name, counts in list(self.shared.counts.items())}
+        now = monotonic_ns()
+        for (_, name, _, _), health in list(self.shared.healths.items()):
+            row = rows.get(name) or rows.get(OTHER)
+            if row is not None:
+                row[TARGET_COUNTERS + health.state(now)] += 1
+        return {name: row for name, row in rows.items() if any(row)}
 
     def look(self) -> None:
         """Set the gauges to what is true now."""

@@ -7,6 +7,7 @@ from plane.overload cimport Tally
 from core.router cimport Router
 from plane.health cimport Health
 from plane.retries cimport RetryRule
+from plane.target_counts cimport TargetCounts
 
 
 cdef class Candidate(Endpoint):
@@ -15,6 +16,7 @@ cdef class Candidate(Endpoint):
     cdef public bytes host
     cdef public bytes base_path
     cdef public Health health
+    cdef public TargetCounts counts
     cdef public list keys
     cdef public Py_ssize_t turn
     cdef public int on

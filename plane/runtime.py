@@ -19,6 +19,7 @@ from core.snapshot import Part, Snapshot
 from core.wildcards import Names, is_wildcard
 from plane.http1.origin import Origin, TimeoutsNs
 from plane.steps import Steps
+from plane.target_counts import TargetCounts
 
 __all__ = ["Candidate", "Consumer", "HubRules", "Mirror", "Model", "Route", "Runtime", "Site", "Target"]
 
@@ -43,7 +44,8 @@ class Candidate(Endpoint):
 
     host: the Host field. base_path: what stands
     before the path, without a final slash. pool: set when the runtime is bound to the worker's pools.
-    health: `plane.health.Health`, bound as well; None where nobody looks after it. keys: the same place with each of
+    health: `plane.health.Health`, bound as well; None where nobody looks after it. counts: shared with all of its name
+    from then on. keys: the same place with each of
     several credentials, itself the first, or None; turn: which of them is next. on: mask of the failures
     (`plane.failure`) after which it may be a fallback, 0 for all.
     """
@@ -55,6 +57,7 @@ class Candidate(Endpoint):
         self.host = host
         self.base_path = base_path
         self.health: Any = None
+        self.counts = TargetCounts()
         self.keys: list[Any] | None = None
         self.turn = 0
         self.on = 0
@@ -111,6 +114,7 @@ class Target(Candidate):
         made = Target(self.name, self.weight, *where, model, self.ways, heads, self.secret, self.when, *kept)
         made.field = field_of(f"{self.provider}/{model}")
         made.pool, made.health, made.latency = self.pool, self.health, self.latency
+        made.counts = self.counts
         made.on, made.price, made.current = self.on, self.price, self.current
         return made
 
@@ -317,6 +321,7 @@ class Site:
             return
         for candidate in self.candidates:
             candidate.pool = shared.pool(candidate.origin)
+            candidate.counts = shared.counted(candidate.name)
             self.origins.add(candidate.origin)
             yield
         for model in [*self.models.values(), *self.wildcards.models]:

@@ -20,7 +20,7 @@ def settle(exchange: Exchange) -> None:
         exchange.holding = None
     if exchange.answering is not None:
         exchange.answering.in_flight -= 1
-        if exchange.answering.health is not None:
+        if exchange.answering.health is not None or exchange.error:
             conclude(exchange)
         if exchange.model is not None:
             target = exchange.answering

@@ -18,6 +18,7 @@ from weakref import WeakValueDictionary
 from core.cells import CONCURRENCY, RATE, Cells, TableFullError
 from core.errors import GatewayError
 from core.limits import ConcurrencyLimit, RateLimit, digest_of
+from core.metrics import MAX_TARGETS, OTHER
 from core.model import Limits
 from core.retry_budget import RetryBudget
 from core.units import parse_rate
@@ -35,6 +36,7 @@ from plane.probes import Probe, Watch, ask
 from plane.retries import RetryRule
 from plane.runtime import Candidate
 from plane.steps import Steps
+from plane.target_counts import TargetCounts
 from plane.timers import Timers
 
 __all__ = ["Shared"]
@@ -64,6 +66,7 @@ class Shared:
         self.pools: dict[Origin, Pool] = {}
         self.endpoints: dict[tuple[str, Origin], Candidate] = {}
         self.latencies: WeakValueDictionary[str, Latency] = WeakValueDictionary()
+        self.counts: WeakValueDictionary[str, TargetCounts] = WeakValueDictionary()
         self.healths: WeakValueDictionary[tuple[str, str, Origin, bytes], Health] = WeakValueDictionary()
         self.standings: WeakValueDictionary[tuple[Origin, bytes], Standing] = WeakValueDictionary()
         self.budgets: WeakValueDictionary[str, RetryBudget] = WeakValueDictionary()
@@ -93,6 +96,13 @@ class Shared:
     def latency(self, target: str) -> Latency:
         """Return what was measured of a target, by its name; kept as long as a runtime has such a target."""
         return self.latencies.setdefault(target, Latency())
+
+    def counted(self, name: str) -> TargetCounts:
+        """Return the counts of a target or endpoint, by its name; those beyond `MAX_TARGETS` are counted together."""
+        found = self.counts.get(name)
+        if found is None:
+            found = self.counts.setdefault(name if len(self.counts) < MAX_TARGETS else OTHER, TargetCounts())
+        return found
 
     def look_after(self, care: Care) -> None:
         """Give places their health: what was known of them goes on, a place that joins others begins slowly."""

@@ -10,7 +10,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from control.exposition import DERIVED, Exposition
-from core.metrics import LAYOUT, SIZE, WORKER, slot
+from core.metrics import LAYOUT, SIZE, TARGET, TARGET_SIZE, WORKER, slot
 from core.usage import UsageEvent
 from core.wire import Counts, Draining
 
@@ -113,6 +113,24 @@ async def test_counters_of_workers_add_up_and_gauges_stand_apart(exposition: Exp
     assert found['headgate_connections_accepted_total{door="http"}'] == 7
 
 
+async def test_targets_are_shown_with_their_failures_and_states(exposition: Exposition) -> None:
+    row = [0] * TARGET_SIZE
+    row[0], row[6], row[9], row[10], row[11] = 7, 2, 1, 1, 1
+    for worker in (0, 1):
+        assert exposition.feed.counts.add(worker, Counts(LAYOUT, [0] * SIZE, {"p/m": row}))
+    found = values(page(exposition))
+    assert found['headgate_target_attempts_total{target="p/m"}'] == 14
+    assert found['headgate_target_failures_total{failure="5xx",target="p/m"}'] == 4
+    assert found['headgate_target_failures_total{failure="429",target="p/m"}'] == 0
+    assert found['headgate_target_ejections_total{target="p/m"}'] == 2
+    assert found['headgate_target_places{state="closed",target="p/m"}'] == 2
+    assert found['headgate_target_places{state="open",target="p/m"}'] == 2
+    exposition.feed.counts.forget(0)
+    found = values(page(exposition))
+    assert found['headgate_target_places{state="open",target="p/m"}'] == 1
+    assert found['headgate_target_attempts_total{target="p/m"}'] == 14
+
+
 async def test_workers_and_versions_are_shown(exposition: Exposition, control: Any) -> None:
     await control.serving(0, 2)
     found = values(page(exposition))
@@ -138,7 +156,7 @@ async def test_both_formats_can_be_read_back(exposition: Exposition, accept: str
     exposition.tally.add(EVENT)
     exposition.tally.add(msgspec.structs.replace(EVENT, route='a"b\\c\nd', status=404, error="not_found"))
     families = {family.name: family for family in read(page(exposition, accept))}
-    wanted = {metric.name.removesuffix("_total"): metric for metric in (*WORKER, *DERIVED)}
+    wanted = {metric.name.removesuffix("_total"): metric for metric in (*WORKER, *TARGET, *DERIVED)}
     assert set(wanted) <= set(families)
     for name, metric in wanted.items():
         assert (families[name].type, families[name].documentation) == (metric.kind, metric.help)
@@ -155,6 +173,9 @@ def test_the_page_of_the_docs_lists_every_metric_as_it_is_declared() -> None:
         for metric in WORKER
     ]
     declared += [(metric.name, metric.kind, label_text(metric.labels), metric.help) for metric in DERIVED]
+    for metric in TARGET:
+        labels = ("target", metric.label) if metric.label else ("target",)
+        declared.append((metric.name, metric.kind, label_text(labels), metric.help))
     assert sorted(rows) == sorted(declared)
 
 

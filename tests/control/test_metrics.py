@@ -1,7 +1,7 @@
 """The workers' counts, added up by control."""
 
 from control.metrics import WorkerCounts
-from core.metrics import LAYOUT, SIZE, slot
+from core.metrics import LAYOUT, MAX_TARGETS, OTHER, SIZE, TARGET_COUNTERS, TARGET_SIZE, slot
 from core.wire import Counts
 
 ACCEPTED = slot("headgate_connections_accepted_total", "http")
@@ -35,5 +35,15 @@ def test_counts_of_another_build_are_refused_whole() -> None:
     counts = WorkerCounts()
     assert not counts.add(0, Counts(LAYOUT ^ 1, [1] * SIZE))
     assert not counts.add(0, Counts(LAYOUT, [1] * (SIZE - 1)))
+    assert not counts.add(0, Counts(LAYOUT, [1] * SIZE, {"p/m": [1] * TARGET_SIZE, "p/n": [1]}))
     assert sum(counts.totals) == 0
-    assert counts.gauges == {}
+    assert (counts.gauges, counts.targets) == ({}, {})
+
+
+def test_so_many_targets_are_counted_apart_and_the_others_together() -> None:
+    counts = WorkerCounts()
+    for number in range(MAX_TARGETS + 5):
+        counts.add(0, Counts(LAYOUT, [0] * SIZE, {f"p/{number}": [1] * TARGET_SIZE}))
+    assert len(counts.targets) == MAX_TARGETS + 1
+    assert counts.targets[OTHER] == [5] * TARGET_COUNTERS
+    assert counts.target_gauges() == {OTHER: [1] * (TARGET_SIZE - TARGET_COUNTERS)}

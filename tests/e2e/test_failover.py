@@ -173,8 +173,13 @@ def test_a_single_target_is_asked_again_after_a_pause(stage: Stage) -> None:
 def test_a_target_that_fails_again_and_again_is_left_alone(stage: Stage) -> None:
     for _ in range(3):
         stage.first.script(failing("500 Internal Server Error"))
+    labels = {"target": "first/scripted-small"}
+    before = stage.gateway.metric("headgate_target_ejections_total", **labels)
     assert [call(stage, "broken")[:2] for _ in range(6)] == [(200, "second/scripted-small")] * 6
     assert len(stage.first.requests) == 3
+    eventually(lambda: stage.gateway.metric("headgate_target_ejections_total", **labels) == before + 1)
+    assert stage.gateway.metric("headgate_target_failures_total", failure="5xx", **labels) >= 3
+    assert stage.gateway.metric("headgate_target_places", state="open", **labels) >= 1
 
 
 def test_attempts_are_capped_and_no_place_is_asked_twice_before_all_were(stage: Stage) -> None:
