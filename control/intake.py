@@ -14,6 +14,7 @@ import msgspec
 from msgspec import MsgspecError, Struct
 
 from control.log import Log
+from control.once import Once
 from control.segments import Position, Segments, events, segments_in
 from control.usage import UsageRow, UsageTable
 from core.records import cut
@@ -29,12 +30,13 @@ CHECKPOINT = 5.0
 
 
 class Checkpoint(Struct, frozen=True, forbid_unknown_fields=True):
-    """What is counted up to `position`. marks: see `Intake`, for `host` alone."""
+    """What is counted up to `position`. marks: see `Intake`, for `host` alone. once: see `Once.saved`."""
 
     host: bytes
     position: Position
     marks: dict[int, int]
     rows: list[UsageRow]
+    once: bytes = b""
 
 
 class Intake:
@@ -52,6 +54,7 @@ class Intake:
         self.log = log
         self.table = UsageTable()
         self.tally = Tally()
+        self.once = Once()
         self.marks: dict[int, int] = {}
         self.damaged = 0
         self.heard: Callable[[UsageEvent], None] | None = None
@@ -85,7 +88,7 @@ class Intake:
         # Mostly all of them are new: then the bytes go on as they came.
         self.segments.append(records[:start] if first == 0 else b"".join([*kept, records[first:start]]))
         self.marks[worker] = mark
-        for event in fresh:
+        for event in map(self.once.counted, fresh):
             self.table.add(event)
             self.tally.add(event)
             if self.heard is not None:
@@ -137,7 +140,7 @@ class Intake:
 
     def _checkpoint(self) -> bytes:
         body = msgspec.msgpack.encode(
-            Checkpoint(self.segments.host, self.segments.position, self.marks, self.table.rows())
+            Checkpoint(self.segments.host, self.segments.position, self.marks, self.table.rows(), self.once.saved())
         )
         return crc32(body).to_bytes(4, "little") + body
 
@@ -158,6 +161,7 @@ class Intake:
         if found is not None:
             name, offset = found.position
             self.table.resume(found.rows)
+            self.once.resume(found.once)
             if found.host == host:
                 self.marks = found.marks
         count = 0
@@ -173,7 +177,7 @@ class Intake:
             self.log("usage-resumed", events=count, seconds=f"{time.monotonic() - began:.2f}")
 
     def _count_again(self, event: UsageEvent, ours: bool) -> None:
-        self.table.add(event)
+        self.table.add(self.once.counted(event))
         if ours:
             worker = event.id >> WORKER_SHIFT
             self.marks[worker] = max(event.id, self.marks.get(worker, -1))

@@ -20,7 +20,8 @@ class Detail(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, g
     in pieces (images made, characters spoken, searches of a rerank, pages read). milliseconds: of audio. service_tier:
     as the provider named it; of pictures ``size/quality``. estimated: the counts are the gateway's guess, as the call
     was cut short. requested: the name that the caller asked for, where the model is a wildcard. explanation: where the
-    caller asked for one and may have it.
+    caller asked for one and may have it. once: events with the same word tell of the same usage, that of a background
+    response, which is counted once.
     """
 
     cache_write_5m: int = 0
@@ -37,6 +38,7 @@ class Detail(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, g
     estimated: bool = False
     requested: str = ""
     explanation: Explanation | None = None
+    once: str = ""
 
 
 class UsageEvent(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):

@@ -85,6 +85,8 @@ cdef class Exchange(Timed):
     cdef public object home
     cdef public bytes pinned_path
     cdef public bint keeps
+    cdef public bint background
+    cdef public object owed
     cdef public object upload
 
     # choose

@@ -85,7 +85,8 @@ class Exchange(Timed):
     `edits` is the dialect's note of where the body is changed for a target.
     choose: `affinity` is shared by the calls that are to stay on one target; nothing where none are.
     `pins` are the ids in it that the gateway gave out -> `plane.pins.Pin`, None if there are none; `keeps`: the
-    answer names what the provider keeps. For a pinned operation `home` is who keeps it, `pinned_path` its path there.
+    answer names what the provider keeps; `background`: it is made after the answer. `owed` is the pin of what is, None
+    elsewhere (`plane.owed`). For a pinned operation `home` is who keeps it, `pinned_path` its path there.
     call: `target` is the candidate tried last, `way` (`plane.way.Way`) how it was asked, `answering` the one whose
     answer is being relayed; `translation` is there where a way went through the hub. `connection_ns` was spent waiting
     for connections; `asked` is when the first attempt went out, 0 before. `answer_parts` holds `answer_held` bytes not
@@ -146,6 +147,8 @@ class Exchange(Timed):
     home: Any
     pinned_path: bytes
     keeps: bool
+    background: bool
+    owed: Any
     upload: Any
 
     candidates: list[Any]

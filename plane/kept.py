@@ -109,6 +109,8 @@ def find_home(exchange: Exchange) -> None:
         if pin is None:
             raise unknown("id")
         exchange.pins = {**(exchange.pins or {}), parts[at]: pin}
+        if pin.model:
+            exchange.owed = pin
         parts[at] = quote(pin.id, safe="")
     site = exchange.runtime.site
     if exchange.pins:
@@ -179,7 +181,8 @@ def wrapped(exchange: Exchange) -> bytes:
         known = {pin.id: text for text, pin in (exchange.pins or {}).items()}
         for start, end in sorted(spans, reverse=True):
             if start >= 0 and body[start : start + 1] == b'"':
-                body = replace(body, (start, end), quoted(exchange, TEXT.decode(body[start:end]), known))
+                owed = exchange.background and (start, end) == spans[0]
+                body = replace(body, (start, end), quoted(exchange, TEXT.decode(body[start:end]), known, owed=owed))
     except (GatewayError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         if isinstance(error, GatewayError) and error.source == "gateway":
             raise  # Without a key no id can be given out.
@@ -187,12 +190,14 @@ def wrapped(exchange: Exchange) -> bytes:
     return body
 
 
-def quoted(exchange: Exchange, own: str, known: dict[str, str]) -> bytes:
-    """Return the JSON string of the caller's id for a provider's."""
+def quoted(exchange: Exchange, own: str, known: dict[str, str], *, owed: bool) -> bytes:
+    """Return the JSON string of the caller's id for a provider's; owed: its usage is told later."""
     text = known.get(own)
     if text is None:
         target = exchange.target
         pin = Pin(target.provider, target.mark, own)
+        if owed:
+            pin = exchange.owed = Pin(target.provider, target.mark, own, exchange.model_name, target.name)
         text = exchange.runtime.shared.pins.wrap(exchange.consumer.name, pin)
     return msgspec.json.encode(text)
 
@@ -247,6 +252,8 @@ class KeptEvents(StreamScan):
                     own = FIRST.decode(line[5:]).response.id
                 except (msgspec.MsgspecError, UnicodeDecodeError):
                     continue
-                self.names[msgspec.json.encode(own)] = quoted(self.exchange, own, self.known)
+                self.names[msgspec.json.encode(own)] = quoted(
+                    self.exchange, own, self.known, owed=self.exchange.background
+                )
                 self.named = True
                 return

@@ -4,7 +4,7 @@ The gateway keeps no list of them. It gives a caller an id that holds the provid
 for the consumer that it was given to; whatever worker gets it back knows where to ask, and an id that is altered, or is
 another consumer's, is none.
 
-    <prefix>hgid_<base64url of: 16 bytes HMAC-SHA256, msgpack of [provider, credential, id]>
+    <prefix>hgid_<base64url of: 16 bytes HMAC-SHA256, msgpack of [provider, credential, id, model, target]>
 
 prefix: what the provider's id begins with (``resp_``, ``file-``), so that clients that look at it are not misled. The
 signature covers the prefix and the consumer's name as well. The same id of a provider always becomes the same id here.
@@ -40,11 +40,17 @@ PREFIX = re.compile(r"[a-z]{2,16}[_-]")
 
 
 class Pin(Struct, frozen=True, array_like=True):
-    """Who keeps something. credential: the mark of the credential that made it. id: the provider's own."""
+    """Who keeps something. credential: the mark of the credential that made it. id: the provider's own.
+
+    model: the name that was asked for, target: the name of what made it, where its usage is told later (`plane.owed`);
+    "" elsewhere.
+    """
 
     provider: str
     credential: str
     id: str
+    model: str = ""
+    target: str = ""
 
 
 class Pins:

@@ -12,6 +12,7 @@ from core.usage import Detail, UsageEvent
 from plane.exchange import Exchange
 from plane.explain import explained
 from plane.measure import count_unrecorded, measure_phases
+from plane.owed import once_of
 from plane.usage import Usage
 
 __all__ = ["record", "take_id"]
@@ -45,7 +46,9 @@ def record(exchange: Exchange) -> None:
     target = exchange.target
     model = exchange.model
     requested = exchange.model_name if model is not None and model.is_wildcard else ""
-    detail = detail_of(usage, requested) if requested or (usage is not None and has_detail(usage)) else None
+    once = once_of(exchange) if exchange.owed is not None and usage is not None else ""
+    has_words = requested != "" or once != ""
+    detail = detail_of(usage, requested, once) if has_words or (usage is not None and has_detail(usage)) else None
     if exchange.trace is not None:
         detail = explained(exchange, detail)
     ledger.append(
@@ -89,8 +92,8 @@ def has_detail(usage: Usage) -> bool:
     return counted != 0 or usage.estimated or usage.service_tier != ""
 
 
-def detail_of(usage: Usage | None, requested: str) -> Detail:
-    """Return what few calls have: of `usage`, and the name that was asked for where the model is a wildcard."""
+def detail_of(usage: Usage | None, requested: str, once: str) -> Detail:
+    """Return what few calls have: of `usage`, and the words of `core.usage.Detail`."""
     if usage is None:
         return Detail(requested=requested)
     return Detail(
@@ -107,6 +110,7 @@ def detail_of(usage: Usage | None, requested: str) -> Detail:
         usage.service_tier,
         usage.estimated,
         requested,
+        once=once,
     )
 
 

@@ -8,6 +8,7 @@ from plane.charge import charge, estimate
 from plane.exchange import Exchange
 from plane.failover import conclude
 from plane.latency import FAILED
+from plane.owed import recall
 
 __all__ = ["settle"]
 
@@ -28,13 +29,16 @@ def settle(exchange: Exchange) -> None:
                 served = exchange.first_byte > 0 and exchange.answer_status < 400
                 target.latency.observe(exchange.first_byte - exchange.asked if served else FAILED, monotonic_ns())
         way = exchange.way
-        if way is not None and exchange.home is None:  # What is kept was paid for when it was made.
+        # What is kept was paid for when it was made, unless it was made in the background.
+        if way is not None and (exchange.home is None or exchange.owed is not None):
             usage = exchange.translation.usage if way.translates else way.dialect.usage(exchange)
             is_cut = usage is None or (way.translates and exchange.scan is not None and not exchange.scan.done)
-            if is_cut and exchange.scan is not None and exchange.answer_status < 300:
+            if is_cut and exchange.scan is not None and exchange.answer_status < 300 and exchange.owed is None:
                 usage = estimate(exchange, usage)
             if usage is not None:
                 exchange.usage = usage
+                if exchange.home is not None:
+                    recall(exchange)
                 charge(exchange, exchange.target, usage)
             if exchange.tells_cost and exchange.committed and exchange.scan is not None and exchange.error == "":
                 exchange.tail = exchange.route.dialect.with_cost(exchange)

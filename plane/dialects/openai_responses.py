@@ -31,7 +31,10 @@ MAX_EVENT = 16 * 1024 * 1024
 
 MODEL = b"model"
 USAGE = b"usage"
-SERVICE_TIER = b"service_tier"
+COUNTED_IN = (USAGE, b"service_tier", b"status")
+"""Members of a response that tell its usage."""
+UNDER_WAY = (b'"queued"', b'"in_progress"')
+"""Statuses, as JSON, of a response whose usage is not known yet, whatever it says."""
 MARKS = Marks(
     within=b"response",
     ends=frozenset([b"response.completed", b"response.incomplete", b"response.failed"]),
@@ -64,6 +67,7 @@ class Asked(Struct, gc=False):
     model: str
     stream: bool | None = None
     store: bool | None = None
+    background: bool | None = None
     previous_response_id: str | None = None
     conversation: str | Conversation | None = None
 
@@ -122,6 +126,7 @@ class OpenAIResponses(Dialect):
         operation = exchange.route.operation
         exchange.stream = operation.streams and asked.stream is True
         exchange.keeps = operation.keeps and asked.store is not False
+        exchange.background = exchange.keeps and asked.background is True
         if asked.previous_response_id:
             pinned_id(exchange, asked.previous_response_id, "previous_response_id")
         if asked.conversation:
@@ -142,9 +147,9 @@ class OpenAIResponses(Dialect):
             if exchange.scan is not None:
                 said: bytes = exchange.scan.usage
                 if said and (exchange.answer_ended or exchange.scan.done):
-                    return counted_in(said, scan(said, (USAGE, SERVICE_TIER)))
+                    return counted_in(said, scan(said, COUNTED_IN))
             elif exchange.reply and exchange.answer_status < 300:
-                return counted_in(exchange.reply, [last_member(exchange.reply, key) for key in (USAGE, SERVICE_TIER)])
+                return counted_in(exchange.reply, [last_member(exchange.reply, key) for key in COUNTED_IN])
         except (msgspec.MsgspecError, GatewayError, RecursionError, UnicodeDecodeError):
             return None  # An answer that is not JSON says nothing of its usage; it is relayed all the same.
         return None
@@ -190,9 +195,9 @@ class OpenAIResponses(Dialect):
 
 
 def counted_in(text: bytes, spans: list[tuple[int, int]]) -> Usage | None:
-    """Return the usage of a response whose members `usage` and `service_tier` stand at `spans`."""
-    (start, end), (tier_start, tier_end) = spans
-    if start < 0:
+    """Return the usage of a response whose members `COUNTED_IN` stand at `spans`."""
+    (start, end), (tier_start, tier_end), (status_start, status_end) = spans
+    if start < 0 or (status_start >= 0 and text[status_start:status_end].strip() in UNDER_WAY):
         return None
     tier = TIER.decode(text[tier_start:tier_end]) if tier_start >= 0 else None
     return usage_of(COUNTED.decode(text[start:end]), tier)

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from openai import AsyncOpenAI, OpenAI
 
-from tests.e2e.harness import KEYS, Gateway, digest, gateway
+from tests.e2e.harness import KEYS, Gateway, digest, eventually, gateway
 from tests.providers.openai_responses import Keeper
 from tests.providers.scripted import Upstream
 
@@ -181,6 +181,32 @@ def test_a_stored_response_can_be_streamed_again(client: OpenAI) -> None:
         events = list(stream)
     assert {event.response.id for event in events if hasattr(event, "response")} == {made.id}
     assert events[-1].type == "response.completed"
+
+
+def test_a_response_made_in_the_background_is_counted_once_whoever_tells_of_it(client: OpenAI, scene: Scene) -> None:
+    def counted(name: str, **labels: str) -> float:
+        return scene.gateway.metric(name, model="first", target="first/one", **labels)
+
+    tokens, calls = counted("headgate_tokens_total", kind="input"), counted("headgate_requests_total")
+    made = client.responses.create(model="first", input="hello you", background=True)
+    assert made.status == "queued"
+    seen = [client.responses.retrieve(made.id) for _ in range(6)]
+    assert [one.status for one in seen] == ["in_progress", *["completed"] * 5]
+    assert {one.id for one in seen} == {made.id}
+    assert seen[-1].output_text == "You said: hello you"
+    with client.responses.retrieve(made.id, stream=True, starting_after=1) as stream:
+        assert list(stream)[-1].type == "response.completed"
+    assert [item.id for item in client.responses.input_items.list(made.id)] == ["msg_in"]
+    # The one that made it, and those that told its usage.
+    eventually(lambda: counted("headgate_requests_total") == calls + 7)
+    assert counted("headgate_tokens_total", kind="input") == tokens + 11
+
+
+def test_a_response_made_in_the_background_is_cancelled(client: OpenAI, scene: Scene) -> None:
+    made = client.responses.create(model="second", input="hello", background=True)
+    assert client.responses.cancel(made.id).status == "cancelled"
+    assert client.responses.retrieve(made.id).status == "cancelled"
+    assert {name for name, _ in scene.requests} == {"second"}
 
 
 def test_another_consumer_s_response_is_none(client: OpenAI, scene: Scene) -> None:

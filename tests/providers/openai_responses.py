@@ -27,6 +27,7 @@ class Keeper:
         self.before = before
         self.kept: dict[str, Json] = {}
         self.contents: dict[str, bytes] = {}
+        self.later: dict[str, Json] = {}
         self.count = 0
 
     def __call__(self, connection: Connection) -> None:
@@ -67,11 +68,22 @@ class Keeper:
         if parts[2:] == ["content"]:
             return 200, self.contents[parts[1]]
         if parts[2:] == ["cancel"]:
+            if kept.get("background"):
+                kept |= {"status": "cancelled"}
             return 200, {**kept, "status": "cancelled"}
         if parts[2:] == ["input_items"]:
             items = [{"id": "msg_in", "type": "message", "role": "user", "content": kept["metadata"].get("said", "")}]
             return 200, {"object": "list", "data": items, "first_id": "msg_in", "last_id": "msg_in", "has_more": False}
+        if kept.get("status") in ("queued", "in_progress"):
+            self.work_on(kept)
         return 200, {"stream": kept} if "stream=true" in query else kept
+
+    def work_on(self, made: Json) -> None:
+        """Go on with a response that is made in the background: each look at it finds it a step further."""
+        if made["status"] == "queued":
+            made["status"] = "in_progress"
+        else:
+            made |= {"status": "completed", "usage": USAGE, **self.later.pop(made["id"])}
 
     def upload(self, kept: Json, step: str, request: Request) -> tuple[int, Json]:
         """Take a part of an upload, or make a file of the parts that are named, in their order."""
@@ -141,6 +153,9 @@ class Keeper:
         if body.get("conversation"):
             named = body["conversation"]
             made["conversation"] = {"id": named if isinstance(named, str) else named["id"]}
+        if body.get("background") and not body.get("stream"):
+            self.later[made["id"]] = {"output": made["output"]}
+            made |= {"background": True, "status": "queued", "output": [], "usage": None}
         if made["store"]:
             self.keep(made)
         return 200, {"stream": made} if body.get("stream") else made
