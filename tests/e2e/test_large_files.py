@@ -10,7 +10,7 @@ from openai import OpenAI
 
 from tests.conformance.answers import sized
 from tests.e2e.harness import KEYS, Gateway, digest, gateway
-from tests.providers.scripted import PIECE, Connection, Upstream
+from tests.providers.scripted import PIECE, Connection, Upstream, repeated
 
 MIB = 1024 * 1024
 LARGE = 64 * MIB
@@ -73,6 +73,23 @@ def client(running: Gateway, upstream: Upstream) -> Iterator[OpenAI]:
     with OpenAI(base_url=f"{running.url}/v1", api_key=KEYS["alice"], timeout=60, max_retries=0) as made:
         yield made
     assert upstream.failures == []
+
+
+def test_a_file_is_read_again_without_being_held(client: OpenAI, running: Gateway, upstream: Upstream) -> None:
+    upstream.script(sized("content-type: application/json", body=MADE))
+    made = client.files.create(file=("a", b"x"), purpose="batch")
+    part = os.urandom(MIB)
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\ncontent-length: %d\r\n\r\n" % LARGE
+    upstream.script(head, repeated(part, LARGE // MIB))
+    (pid,) = running.pids()
+    before, most, size = resident(pid), 0, 0
+    with client.files.with_streaming_response.content(made.id) as answer:
+        for data in answer.iter_bytes(MIB):
+            assert data == part
+            size += len(data)
+            most = max(most, resident(pid))
+    assert size == LARGE
+    assert most - before < GROWTH
 
 
 def test_a_file_is_uploaded_without_being_held(

@@ -1,5 +1,6 @@
 """Pictures, sound and moderations through the official SDK, over real sockets; forms with large files at both doors."""
 
+import base64
 import hashlib
 import io
 import json
@@ -11,8 +12,9 @@ from openai import OpenAI
 
 from tests.conformance.answers import STREAM_HEAD, chunk, sized
 from tests.e2e.conftest import Stage
-from tests.e2e.harness import KEYS
+from tests.e2e.harness import KEYS, eventually
 from tests.e2e.http2 import request_fields
+from tests.providers.scripted import awaits
 
 LARGE = 12 * 1024 * 1024
 
@@ -65,6 +67,79 @@ def test_a_picture_is_made_and_edited(client: OpenAI, stage: Stage) -> None:
     picture = ("cat.png", b"\x89PNG" + os.urandom(5000), "image/png")
     assert client.images.edit(model="good", prompt="a hat", image=picture).data[0].b64_json == "aGk="
     assert [request.path for request in stage.upstream.requests] == ["/v1/images/generations", "/v1/images/edits"]
+
+
+def streamed(*events: dict[str, object]) -> tuple[bytes, bytes, bytes]:
+    """Return the steps of an answer that is a stream of these events, as OpenAI names and ends them."""
+    data = b"".join(
+        b"event: %b\ndata: %b\n\n" % (str(one["type"]).encode(), json.dumps(one).encode()) for one in events
+    )
+    return STREAM_HEAD, chunk(data), b"0\r\n\r\n"
+
+
+def pictures(kind: str) -> list[dict[str, object]]:
+    """Return the events of one picture; each is larger than a connection's buffers."""
+    large = base64.b64encode(os.urandom(900_000)).decode()
+    usage = {"input_tokens": 4, "output_tokens": 9, "total_tokens": 13}
+    usage |= {"input_tokens_details": {"text_tokens": 4, "image_tokens": 0}}
+    made = {"b64_json": large, "created_at": 1, "size": "1024x1024", "quality": "low", "background": "opaque"}
+    partial = {**made, "type": f"{kind}.partial_image", "output_format": "png", "partial_image_index": 0}
+    return [partial, {**made, "type": f"{kind}.completed", "output_format": "png", "usage": usage}]
+
+
+def counted(stage: Stage, kind: str) -> float:
+    return stage.gateway.metric("headgate_tokens_total", model="good", kind=kind)
+
+
+def test_a_picture_comes_in_parts_and_is_counted(client: OpenAI, stage: Stage) -> None:
+    before = counted(stage, "image_out")
+    events = pictures("image_generation")
+    stage.upstream.script(*streamed(*events))
+    stream = client.images.generate(model="good", prompt="a cat", stream=True, partial_images=1)
+    got = list(stream)
+    assert [one.type for one in got] == ["image_generation.partial_image", "image_generation.completed"]
+    assert [one.b64_json for one in got] == [one["b64_json"] for one in events]
+    assert stage.upstream.requests[0].json()["model"] == "scripted-small"
+    eventually(lambda: counted(stage, "image_out") == before + 9)
+
+
+def test_an_edited_picture_comes_in_parts(client: OpenAI, stage: Stage) -> None:
+    stage.upstream.script(*streamed(*pictures("image_edit")))
+    picture = ("cat.png", b"\x89PNG" + os.urandom(50_000), "image/png")
+    stream = client.images.edit(model="good", prompt="a hat", image=picture, stream=True)
+    assert [one.type for one in stream] == ["image_edit.partial_image", "image_edit.completed"]
+    assert b"scripted-small" in stage.upstream.requests[0].body
+
+
+def test_a_picture_of_megabytes_is_relayed_and_counted(client: OpenAI, stage: Stage) -> None:
+    before = counted(stage, "image_out")
+    large = base64.b64encode(os.urandom(2_500_000)).decode()
+    usage = {"input_tokens": 4, "output_tokens": 9, "total_tokens": 13}
+    stage.upstream.script(answers({"created": 1, "data": [{"b64_json": large}], "usage": usage}))
+    assert client.images.generate(model="good", prompt="a cat").data[0].b64_json == large
+    eventually(lambda: counted(stage, "image_out") == before + 9)
+
+
+def test_speech_is_heard_while_it_is_made(client: OpenAI, stage: Stage) -> None:
+    sound = os.urandom(50_000)
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: audio/mpeg\r\ntransfer-encoding: chunked\r\n\r\n"
+    stage.upstream.script(head + chunk(sound), awaits("heard"), chunk(sound), b"0\r\n\r\n")
+    asked = client.audio.speech.with_streaming_response.create(model="good", voice="alloy", input="hello")
+    with asked as answer:
+        parts = answer.iter_bytes(1000)
+        first = next(parts)
+        stage.upstream.event("heard").set()
+        assert first + b"".join(parts) == sound * 2
+
+
+def test_speech_comes_as_events(client: OpenAI, stage: Stage) -> None:
+    usage = {"input_tokens": 3, "output_tokens": 80, "total_tokens": 83}
+    said = streamed({"type": "speech.audio.delta", "audio": "aGk="}, {"type": "speech.audio.done", "usage": usage})
+    stage.upstream.script(*said)
+    asked = {"model": "good", "voice": "alloy", "input": "hello", "stream_format": "sse"}
+    with client.audio.speech.with_streaming_response.create(**asked) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        assert b"speech.audio.done" in answer.read()
 
 
 def test_text_is_moderated(client: OpenAI, stage: Stage) -> None:
