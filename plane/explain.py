@@ -28,7 +28,7 @@ LARGEST = 4096
 LISTS = ("limits", "candidates", "passed_over", "attempts")
 MOST = 64
 LONGEST = 256
-"""Characters that are kept of a model's name as its caller wrote it."""
+"""Characters that are kept of what its caller wrote: a model's name, that of a member which was dropped."""
 
 
 def announce(exchange: Exchange) -> None:
@@ -139,7 +139,7 @@ def passage_of(exchange: Exchange) -> Passage | None:
         return None
     caller = exchange.route.dialect.name
     translation = exchange.translation if way.translates else None
-    dropped = list(translation.carry.names) if translation is not None else []
+    dropped = [name[:LONGEST] for name in translation.carry.names[:MOST]] if translation is not None else []
     return Passage(caller, way.dialect.name, way.name, way.translates, dropped)
 
 
