@@ -23,6 +23,10 @@ class GatewayError(Exception):
     request_id: of the request that it answers, set when it is told; for dialects that have it in the body.
     """
 
+    # PERF: of the class until they are set, which is for few errors; each attribute of its own is a growing dict.
+    failure: int = 0
+    request_id: str = ""
+
     def __init__(
         self,
         status: int,
@@ -46,8 +50,6 @@ class GatewayError(Exception):
         self.param = param
         self.retry_after = retry_after
         self.allow = allow
-        self.failure = 0
-        self.request_id = ""
 
     def __repr__(self) -> str:
         return f"GatewayError({self.status} {self.code}, {self.source}, retry={self.retry}: {self.message})"
