@@ -43,7 +43,7 @@ def large(routes: int, keys: int, *, team: str = "team", changed: int = -1) -> C
     """
     upstreams = {f"upstream-{number}": Upstream((f"http://127.0.0.1:{9 + number}",)) for number in range(10)}
     return Config(
-        providers={"vendor": Provider("openai", "http://127.0.0.1:9/v1")},
+        providers={"vendor": Provider(dialect="openai", base_url="http://127.0.0.1:9/v1")},
         models={f"model-{number}": Model((Target("vendor", f"model-{number}"),)) for number in range(10)},
         consumers={
             f"consumer-{number:06d}": Consumer(

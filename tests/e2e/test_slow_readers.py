@@ -16,10 +16,10 @@ from tests.providers.scripted import Connection
 
 MIB = 1024 * 1024
 HELD = 2 * MIB
-"""What a worker may grow by for each of them; the stream is twelve times that."""
+"""What a worker may grow by for each of them; the stream is sixteen times that."""
 CALLERS = 4
 EVENT = CHUNK.replace(b"scripted", b"x" * 60_000)
-TOTAL = 24 * MIB // len(EVENT)
+TOTAL = 32 * MIB // len(EVENT)
 WHOLE = hashlib.sha256(EVENT * TOTAL + DONE).hexdigest()
 
 
