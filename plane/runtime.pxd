@@ -86,7 +86,6 @@ cdef class Route:
     cdef public object dialect
     cdef public object operation
     cdef public long long max_body
-    cdef public long long max_held
     cdef public object balancer
     cdef public list endpoints
     cdef public object timeouts

@@ -221,8 +221,8 @@ class Route:
     to `endpoints`, in the order of `balancer`. ends: routes by how the path ends, where its middle is a model's name:
     one of them takes the request instead. by_field: lower-case names of header fields, and the routes that take the
     requests which have one. id_field: a further header field that tells the request's id, b"" for none. counts: it
-    counts the tokens of a chat. pinned: it names what a provider keeps, and no model (`plane.kept`). max_body: bytes;
-    max_held: as many of it are held at once, none where it is sent on while it comes.
+    counts the tokens of a chat. pinned: it names what a provider keeps, and no model (`plane.kept`). max_body: bytes.
+    is_form: the body is sent on while it comes, and not held.
     """
 
     def __init__(
@@ -255,7 +255,6 @@ class Route:
         self.dialect = dialect
         self.operation = operation
         self.max_body = max_body
-        self.max_held = 0 if self.is_form else max_body
         self.balancer = balancer
         self.endpoints = endpoints or []
         self.timeouts = timeouts

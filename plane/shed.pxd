@@ -7,7 +7,7 @@ from plane.runtime cimport Route
 cdef int GROWTH, NO_BYTES, NO_ROOM, NO_SHARE
 
 
-@cython.locals(refused=int, route=Route, gauge=Gauge, size="long long")
+@cython.locals(refused=int, route=Route, gauge=Gauge, size="long long", to_hold="long long")
 cpdef shed(Exchange exchange)
 cpdef join(Exchange exchange, Tally tally)
 cpdef bint check_growth(Exchange exchange) except -1

@@ -26,9 +26,10 @@ def shed(exchange: Exchange) -> None:
     route = exchange.route
     gauge: Gauge = exchange.runtime.shared.gauge
     size = max(exchange.content_length, exchange.body_size)
-    if size > gauge.max_held and size <= route.max_held:
+    to_hold = size if size <= route.max_body and not route.is_form else 0
+    if to_hold > gauge.max_held:
         raise GatewayError(413, "body_too_large", "caller", f"The request body is larger than {gauge.max_held} bytes.")
-    refused = gauge.enter(size if size <= route.max_held else 0)
+    refused = gauge.enter(to_hold)
     if refused != 0:
         raise overloaded(exchange, NO_ROOM if refused == ROOM else NO_BYTES)
     exchange.enter(gauge)
