@@ -23,7 +23,7 @@ CHAT = ["chat"]
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """Return a built copy of the tree."""
-    for name in ("core", "plane", "control", "bench", "examples"):
+    for name in ("core", "plane", "control", "bench", "examples", "tests/providers"):
         ignored = shutil.ignore_patterns("__pycache__", "out")
         shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
     for name in ("setup.py", "pyproject.toml"):
