@@ -188,7 +188,7 @@ class EventScan(StreamScan):
                         data = True
                         look = look or found > 1
                     elif text[line] == ord("e") and _is_event_line(text, line, end):
-                        self._name = self._marks.names.get(bytes(text[line + 6 : end]).strip(b" "), 0)
+                        self._name = self._marks.names.get(bytes(text[min(line + 6, end) : end]).strip(b" "), 0)
                         look = look or self._name > 0
                 else:
                     self._dropped = False
@@ -268,10 +268,10 @@ def _key(text: bytes | bytearray, at: int, size: int, name: bytes, length: int) 
 
 
 def _is_event_line(text: bytes | bytearray, at: int, end: int) -> bool:
-    """Tell whether the line, which begins with an ``e``, names the event."""
-    if end - at < 6 or text[at + 1] != ord("v") or text[at + 2] != ord("e") or text[at + 3] != ord("n"):
+    """Tell whether the line, which begins with an ``e``, names the event; without a colon it takes the name away."""
+    if end - at < 5 or text[at + 1] != ord("v") or text[at + 2] != ord("e") or text[at + 3] != ord("n"):
         return False
-    return text[at + 4] == ord("t") and text[at + 5] == ord(":")
+    return text[at + 4] == ord("t") and (end - at == 5 or text[at + 5] == ord(":"))
 
 
 def _data_line(text: bytes | bytearray, at: int, end: int) -> int:

@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from core.errors import GatewayError
@@ -112,6 +112,7 @@ def state(scan: EventScan | Reader) -> tuple[object, bool, bool, int]:
 
 
 @given(streams, st.booleans(), st.lists(st.integers(0, 400), max_size=5), st.sampled_from([OPENAI, NESTED]))
+@example(b"data: {}\nevent:error\nevent\ndata: {}\n\n", False, [], OPENAI)
 @settings(max_examples=600, deadline=None)
 def test_any_cut_of_a_stream_gives_what_the_naive_reader_gives(stream, strip, cuts, marks):
     cuts = sorted({min(cut, len(stream)) for cut in cuts})
