@@ -347,7 +347,11 @@ def write_output(output: Output, carry: Carry, version: tuple[int, int], config:
 
 def write_thinking(reasoning: Reasoning, carry: Carry, version: tuple[int, int]) -> dict[str, Any]:
     """Return how much a model should think: in tokens up to 2.5, by level since 3; before 2.5 none of them thinks."""
-    off = reasoning.mode == "off" or reasoning.effort == "none" or reasoning.budget == 0
+    off = (
+        reasoning.mode == "off"
+        or reasoning.effort == "none"
+        or (reasoning.budget is not None and reasoning.budget <= 0)
+    )
     if version < (2, 5):
         if not off and (reasoning.effort or reasoning.budget or reasoning.mode):
             carry.drop("reasoning_effort")

@@ -98,3 +98,12 @@ def test_an_effort_without_thinking_reaches_claude_as_far_as_it_may() -> None:
 )
 def test_a_number_of_tokens_is_the_least_effort_that_allows_for_it(budget: int, most: Any, effort: str) -> None:
     assert effort_for(budget, BUDGETS, most) == effort
+
+
+@pytest.mark.parametrize("budget", [0, -1, -5])
+@pytest.mark.parametrize("model", ["gemini-2.5-flash", "gemini-3-flash"])
+def test_a_budget_of_nothing_or_less_keeps_gemini_from_thinking_as_far_as_it_can(model: str, budget: int) -> None:
+    said = {"thinking": {"type": "enabled", "budget_tokens": budget}}
+    config = asked("anthropic", "gemini", model, said)["generationConfig"]
+    wanted = {"thinkingBudget": 0} if model == "gemini-2.5-flash" else {"thinkingLevel": "MINIMAL"}
+    assert {name: config["thinkingConfig"].get(name) for name in wanted} == wanted
