@@ -33,10 +33,12 @@ def decode(exchange: Exchange) -> None:
 
 def model_of(exchange: Exchange) -> Model:
     """Return the model asked for; GatewayError 404 if this consumer has none of that name, whoever else may have."""
-    model: Model | None = exchange.runtime.models.get(exchange.model_name)
+    model: Model | None = None
+    if may_use(exchange, exchange.model_name):  # First: a wildcard's name is made into a model when it is looked for.
+        model = exchange.runtime.models.get(exchange.model_name)
+        if model is None:
+            model = exchange.runtime.wildcards.find(exchange.model_name)
     if model is None:
-        model = exchange.runtime.wildcards.find(exchange.model_name)
-    if model is None or not may_use(exchange, exchange.model_name):
         names = usable_names(exchange)
         listed = ", ".join(names[:MAX_NAMES]) + (", and more" if len(names) > MAX_NAMES else "")
         raise GatewayError(

@@ -107,8 +107,8 @@ def asked(exchange: Exchange) -> str | None:
         return None
     name = unquote_to_bytes(text).decode("utf-8", "replace")
     runtime = exchange.runtime
-    known = name in runtime.models or runtime.wildcards.find(name) is not None
-    if not known or not may_use(exchange, name):
+    known = may_use(exchange, name) and (name in runtime.models or runtime.wildcards.find(name) is not None)
+    if not known:
         raise GatewayError(
             404, "model_not_found", "caller", "This key may not use a model of that name.", param="model"
         )

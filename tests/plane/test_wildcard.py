@@ -133,6 +133,16 @@ def test_a_consumer_may_use_what_its_list_has_or_begins(
     assert caller.take().startswith(b"HTTP/1.1 %d " % status)
 
 
+def test_a_name_that_a_consumer_may_not_use_is_not_made_into_a_model(start: Starter) -> None:
+    gateway = start(config(["one/*"]))
+    caller = gateway.caller()
+    caller.chat(b'{"model":"openai/o9","messages":[]}')
+    assert caller.take().startswith(b"HTTP/1.1 404 ")
+    caller.ask("/v1/models/openai/o9", method="GET")
+    assert caller.take().startswith(b"HTTP/1.1 404 ")
+    assert [wildcard.seen for wildcard in gateway.runtime.wildcards.made if wildcard.seen] == []
+
+
 def test_the_error_names_what_may_be_used_of_a_wildcard(start: Starter) -> None:
     caller = start(config(["openai/o*", "one/x", "open*"])).caller()
     caller.chat(b'{"model":"nope","messages":[]}')
