@@ -88,7 +88,9 @@ class Intake:
         # Mostly all of them are new: then the bytes go on as they came.
         self.segments.append(records[:start] if first == 0 else b"".join([*kept, records[first:start]]))
         self.marks[worker] = mark
-        for event in map(self.once.counted, fresh):
+        for event in fresh:
+            if event.detail is not None and event.detail.once:
+                event = self.once.counted(event)
             self.table.add(event)
             self.tally.add(event)
             if self.heard is not None:

@@ -24,7 +24,6 @@ def recall(exchange: Exchange) -> None:
             return
 
 
-def once_of(exchange: Exchange) -> str:
-    """Return the word that all events have which tell of the same usage, "" where only one does."""
-    pin: Pin | None = exchange.owed
-    return "" if pin is None else f"{pin.provider}/{pin.id}"
+def once_of(pin: Pin) -> str:
+    """Return the word that all events have which tell of the usage of the response that `pin` names."""
+    return f"{pin.provider}/{pin.id}"

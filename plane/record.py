@@ -46,7 +46,7 @@ def record(exchange: Exchange) -> None:
     target = exchange.target
     model = exchange.model
     requested = exchange.model_name if model is not None and model.is_wildcard else ""
-    once = once_of(exchange) if exchange.owed is not None and usage is not None else ""
+    once = once_of(exchange.owed) if exchange.owed is not None and usage is not None else ""
     has_words = requested != "" or once != ""
     detail = detail_of(usage, requested, once) if has_words or (usage is not None and has_detail(usage)) else None
     if exchange.trace is not None:
