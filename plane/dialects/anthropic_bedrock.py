@@ -10,13 +10,12 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from plane.canonical import Carry, Fault, Request
+from plane.canonical import Carry, Request
 from plane.dialect import Operation
 from plane.dialects._anthropic_chunks import ChunkReader, ChunkScan
 from plane.dialects._anthropic_hosted import HostedChat, field_of, hosted
-from plane.dialects._bedrock_access import Access, place
-from plane.dialects._bedrock_counting import COUNT, countable, counted, invocation, talk_of
-from plane.dialects._bedrock_faults import read_fault
+from plane.dialects._bedrock_access import Access
+from plane.dialects._bedrock_counting import COUNT, counted, invocation, talk_of
 from plane.dialects.anthropic import MARKS, MAX_EVENT, Anthropic
 from plane.dialects.anthropic import Options as AnthropicOptions
 from plane.exchange import Exchange
@@ -68,7 +67,7 @@ class BedrockCount:
         return counted(body)
 
 
-class AnthropicBedrock(Anthropic):
+class AnthropicBedrock(Access, Anthropic):
     """The dialect; callers ask at Anthropic's paths."""
 
     name = "anthropic_bedrock"
@@ -78,36 +77,14 @@ class AnthropicBedrock(Anthropic):
     fields = ()
     forwarded = frozenset()
     own_faults = True
+    stream_end = "-with-response-stream"
 
     def __init__(self, options: Options) -> None:
         super().__init__(AnthropicOptions())
         chat = BedrockChat(options.thinking, options.system_turns, VERSION, ELSEWHERE)
         self.translators = {"chat": chat, "count_tokens": BedrockCount(chat)}
-        self.access = Access(options.auth, options.region, options.service)
-        self.signs = self.access.signs
+        self.set_access(options.auth, options.region, options.service)
         self.betas = None if options.betas == "*" else frozenset(words(options.betas))
-
-    def credential_line(self, secret: str) -> bytes:
-        """Return the header line that carries an API key."""
-        return self.access.credential_line(secret)
-
-    def check_credential(self, secret: str) -> None:
-        """Raise ValueError where a request cannot be signed with it."""
-        self.access.check_credential(secret)
-
-    def sign(self, method: bytes, host: bytes, path: bytes, body: bytes, secret: str) -> bytes:
-        """Return the header lines that sign this request now."""
-        return self.access.sign(method, host, path, body, secret)
-
-    def path(self, operation: Operation, model: str, stream: bool) -> str:
-        """Return where a provider is asked."""
-        if operation is COUNT:
-            return place(operation, countable(model) or model)
-        return place(operation, model) + ("-with-response-stream" if stream else "")
-
-    def can_count(self, model: str) -> bool:
-        """Tell whether the tokens of a request to this model can be counted."""
-        return bool(countable(model))
 
     def write(self, exchange: Exchange, target: Target) -> bytes:
         """Return the body for `target`: the caller's, with what Anthropic has in the head."""
@@ -123,10 +100,6 @@ class AnthropicBedrock(Anthropic):
     def scan(self, exchange: Exchange) -> ChunkScan:
         """Return what makes the answer's events, and reads them."""
         return ChunkScan(MAX_EVENT, MARKS)
-
-    def read_fault(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Fault:
-        """Return what an error answer says."""
-        return read_fault(status, headers, body)
 
 
 def words(text: str) -> list[str]:
