@@ -6,7 +6,6 @@ KServe, which Triton, MLServer, TorchServe and OpenVINO speak.
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import quote, unquote
 
 import msgspec
@@ -86,6 +85,6 @@ class KServe(Dialect):
         return b""
 
 
-def build(_: Options) -> Any:
+def build(_: Options) -> KServe:
     """Return the dialect."""
     return KServe()
