@@ -1,7 +1,7 @@
 """The compiled steps of one attempt at a candidate; `call` puts the waits between them.
 
 A stream is held back until it says something, so that one which fails before that can be answered by another. Providers
-begin their streams with events that say nothing yet, and may end them there with an error (`plane.hold`). Until the
+begin their streams with events that say nothing yet, and may end them there with an error (`plane.judge`). Until the
 first event with content no status has been sent: the call can go to the next place, or its caller get a true 4xx or
 5xx. Afterwards it never changes places.
 """

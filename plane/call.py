@@ -9,8 +9,8 @@ from plane.attempt import arrive, enter, is_judged, leave, send
 from plane.exchange import Exchange
 from plane.failover import after_answer, after_error, first, re_enter, report
 from plane.failure import LOST
-from plane.hold import judge
 from plane.http1.connect import acquire
+from plane.judge import judge
 
 __all__ = ["call"]
 

@@ -1,4 +1,4 @@
-"""plane.hold: a stream that fails before it says anything goes to another place; one that has said something never."""
+"""plane.judge: a stream that fails before it says anything goes to another place; one that has said something never."""
 
 import json
 from time import monotonic_ns
